@@ -1,0 +1,70 @@
+"""Wire 2: what a gateway and a node say to each other.
+
+The gateway dials the node's agent over HTTP/1.1, on a Unix socket on the same host or on port
+5002 under mutual TLS. Four calls make up the whole wire:
+
+=========================================  =====================================================
+``GET  /v1/health``                        ``NodeStatus``
+``POST /v1/commands``                      one ``Command``; 202 once the agent took it, else 4xx
+                                           with ``Refusal``
+``GET  /v1/events``                        NDJSON of ``Report``: ``NodeStatus``, one ``AppStatus``
+                                           for each app it knows, ``Snapshot``, then every change;
+                                           a ``NodeStatus`` at least every ``HEARTBEAT`` seconds
+``POST /v1/apps/<app_id>/connect``         with ``Upgrade: aen-stream``: 101, then the connection
+                                           *is* a connection to the app; its header
+                                           ``AEN-Inject`` carries ``Inject`` as JSON
+=========================================  =====================================================
+
+The server writes commands and reads reports; the gateway relays both unopened. This package is
+pure: it holds types and their JSON form, and does no input or output.
+"""
+
+from .messages import (
+    HEARTBEAT,
+    STEPS,
+    UPGRADE,
+    AppOffer,
+    AppStatus,
+    Command,
+    Forget,
+    Inject,
+    Launch,
+    Member,
+    NodeStatus,
+    ProjectSpec,
+    Refusal,
+    RemoveProject,
+    Report,
+    SecureProject,
+    Snapshot,
+    Step,
+    Stop,
+    decode_command,
+    decode_report,
+    encode,
+)
+
+__all__ = [
+    "HEARTBEAT",
+    "STEPS",
+    "UPGRADE",
+    "AppOffer",
+    "AppStatus",
+    "Command",
+    "Forget",
+    "Inject",
+    "Launch",
+    "Member",
+    "NodeStatus",
+    "ProjectSpec",
+    "Refusal",
+    "RemoveProject",
+    "Report",
+    "SecureProject",
+    "Snapshot",
+    "Step",
+    "Stop",
+    "decode_command",
+    "decode_report",
+    "encode",
+]

@@ -1,0 +1,172 @@
+"""The messages of wire 2 as typed structures, and their JSON form."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+#: Longest silence on the event stream, in seconds.
+HEARTBEAT = 5.0
+#: Value of the ``Upgrade`` header that turns a connection into one to an app.
+UPGRADE = "aen-stream"
+#: The steps of a launch, in the order in which they are taken.
+STEPS = ("account", "directory", "permissions", "environment", "launch", "ready")
+
+# The patterns are the node's own safety limits: it never trusts that the server checked.
+AppId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+Name = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9-]{1,31}\Z")]
+Account = Annotated[str, Meta(pattern=r"\A[a-z_][a-z0-9_-]{0,31}\Z")]
+Prefix = Annotated[str, Meta(pattern=r"\A/([a-z][a-z0-9-]{1,31}/){3}\Z")]
+
+AppState = Literal["preparing", "starting", "running", "stopping", "stopped", "failed"]
+
+
+class Member(Struct, frozen=True, forbid_unknown_fields=True):
+    """A person of the team other than the owner, and what the ACL grants them."""
+
+    account: Account
+    access: Literal["r-x", "rwx"]
+
+
+class ProjectSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """A project as the node needs it: its directory is ``<root>/<owner>/<name>``."""
+
+    owner: Name
+    name: Name
+    owner_account: Account
+    members: tuple[Member, ...] = ()
+
+
+class Launch(Struct, frozen=True, tag="launch", forbid_unknown_fields=True):
+    """Start ``app`` for ``account`` in ``project``. Idempotent by ``app_id``."""
+
+    app_id: AppId
+    app: Name
+    project: ProjectSpec
+    account: Account
+    url_prefix: Prefix
+    environment: Name = "default"
+
+
+class Stop(Struct, frozen=True, tag="stop", forbid_unknown_fields=True):
+    """End an app and all its processes. An unknown id answers ``stopped`` and stays refused."""
+
+    app_id: AppId
+
+
+class Forget(Struct, frozen=True, tag="forget", forbid_unknown_fields=True):
+    """The server has written down the end of this app; the node may drop its record."""
+
+    app_id: AppId
+
+
+class SecureProject(Struct, frozen=True, tag="secure", forbid_unknown_fields=True):
+    """Apply the project's permissions again, because its team changed."""
+
+    project: ProjectSpec
+
+
+class RemoveProject(Struct, frozen=True, tag="remove_project", forbid_unknown_fields=True):
+    """Delete the project's directory after its apps have ended."""
+
+    project: ProjectSpec
+
+
+Command = Launch | Stop | Forget | SecureProject | RemoveProject
+
+
+class Step(Struct, frozen=True):
+    """One step of a launch: ``seconds`` is ``None`` while it runs, ``at`` is Unix time."""
+
+    step: str
+    at: float
+    seconds: float | None = None
+    fact: str = ""
+
+
+class AppStatus(Struct, frozen=True, tag="app"):
+    """All that the node knows of one app; the newest ``revision`` replaces all before it."""
+
+    app_id: AppId
+    revision: int
+    state: AppState
+    account: str = ""
+    #: Why it failed, in words a person can act on; empty unless ``failed``.
+    cause: str = ""
+    #: What would mend it; may be empty.
+    mend: str = ""
+    progress: tuple[Step, ...] = ()
+    #: The last lines of the launch and of the app's own output, oldest first.
+    log: tuple[str, ...] = ()
+    memory: int | None = None
+    exit_code: int | None = None
+
+
+class AppOffer(Struct, frozen=True):
+    """An app of the node's catalog, as the server shows it. ``landing`` follows the prefix."""
+
+    name: str
+    title: str
+    icon: str
+    landing: str = ""
+
+
+class NodeStatus(Struct, frozen=True, tag="node"):
+    """The node itself. In ``single`` mode every app runs as ``account``; in ``root`` as its user."""
+
+    mode: Literal["root", "single"]
+    account: str
+    hostname: str
+    version: str
+    apps: tuple[AppOffer, ...]
+    memory_total: int = 0
+    memory_used: int = 0
+    disk_total: int = 0
+    disk_used: int = 0
+    #: What is wrong with the node, each in one sentence that names the mend.
+    problems: tuple[str, ...] = ()
+
+
+class Snapshot(Struct, frozen=True, tag="snapshot"):
+    """The ids of all apps the node knows: one that is missing here is not there."""
+
+    app_ids: tuple[str, ...]
+
+
+Report = AppStatus | NodeStatus | Snapshot
+
+
+class Refusal(Struct, frozen=True):
+    """Body of every 4xx and 5xx answer of the agent."""
+
+    code: str
+    detail: str
+
+
+class Inject(Struct, frozen=True):
+    """Headers the gateway sets on each request to the app, replacing what the client sent."""
+
+    headers: dict[str, str] = {}
+
+
+_command: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+_report: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: Struct) -> bytes:
+    """Return the message as one line of JSON, without a newline at its end."""
+    return _encoder.encode(message)
+
+
+def decode_command(data: bytes) -> Command:
+    """Return the command in ``data``.
+
+    Raises ``msgspec.ValidationError`` naming the field, for anything that is not one.
+    """
+    return _command.decode(data)
+
+
+def decode_report(data: bytes) -> Report:
+    """Return the report in ``data``; raises ``msgspec.ValidationError`` naming the field."""
+    return _report.decode(data)
