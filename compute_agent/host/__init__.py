@@ -1,0 +1,1 @@
+"""What the node changes on its machine: accounts, directories, access rights and processes."""

@@ -1,0 +1,175 @@
+"""Directories of projects: made from the skeleton, opened without following links, removed.
+
+``<root>/<owner>`` belongs to the node, so that nobody can put a link where a project is about to
+be. Whatever is made is built beside its place, where only the node can enter, and then renamed:
+a start that is killed half-way leaves nothing that the next one would take for whole.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from compute_agent.host.accounts import Account
+from compute_agent.host.errors import HostError
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+@contextlib.contextmanager
+def opened(path: str | Path, parent: int | None = None) -> Iterator[int]:
+    """Open a directory that is not a link, for as long as the block lasts."""
+    fd = os.open(path, _OPEN, dir_fd=parent)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def owner_directory(root: Path, owner: str) -> Iterator[int]:
+    """Open ``<root>/<owner>``, made if it is missing: anyone may pass through, nobody may list."""
+    root.mkdir(mode=0o711, parents=True, exist_ok=True)
+    with opened(root) as root_fd:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(owner, 0o711, dir_fd=root_fd)
+            os.chmod(owner, 0o711, dir_fd=root_fd)
+        with _opened_as_ours(root / owner, root_fd) as fd:
+            yield fd
+
+
+@contextlib.contextmanager
+def _opened_as_ours(path: Path, parent: int) -> Iterator[int]:
+    try:
+        fd = os.open(path.name, _OPEN, dir_fd=parent)
+    except OSError:
+        raise HostError(
+            f"{path} is not a directory.", "Move it away; the node makes the directory itself."
+        ) from None
+    try:
+        if os.fstat(fd).st_uid != os.geteuid():
+            raise HostError(
+                f"{path} does not belong to the node, so links could be put into it.",
+                f"An administrator can mend that: chown root: {path}",
+            )
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def ensure_project(root: Path, owner: str, name: str, account: Account, skeleton: Path) -> str:
+    """Make the project's directory from the skeleton if it is missing, and say which it was.
+
+    Raises ``HostError`` when something else is in its place or it is another account's.
+    """
+    with owner_directory(root, owner) as parent:
+        _remove_leftovers(parent, name)
+        try:
+            info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            _create(parent, name, account, skeleton)
+            return "created from the skeleton"
+    path = root / owner / name
+    if not stat.S_ISDIR(info.st_mode):
+        raise HostError(f"{path} is not a directory.", "Move it away and start again.")
+    if info.st_uid != account.uid:
+        raise HostError(
+            f"{path} belongs to the account with uid {info.st_uid}, not to {account.name}.",
+            f"If the files are {account.name}'s, an administrator can mend that: "
+            f"chown {account.name}: {path}",
+        )
+    return "present"
+
+
+@contextlib.contextmanager
+def project_directory(root: Path, owner: str, name: str) -> Iterator[int]:
+    """Open an existing project's directory; ``FileNotFoundError`` when there is none."""
+    with opened(root) as root_fd, opened(owner, root_fd) as parent, opened(name, parent) as fd:
+        yield fd
+
+
+@contextlib.contextmanager
+def stage(root: Path, owner: str, name: str) -> Iterator[tuple[int, str]]:
+    """Yield (descriptor of the parent, name) of a new directory beside the project.
+
+    Only the node can enter it. It is removed at the end, with all that was not renamed away.
+    """
+    with owner_directory(root, owner) as parent:
+        temporary = f".{name}.{secrets.token_hex(4)}"
+        os.mkdir(temporary, 0o700, dir_fd=parent)
+        try:
+            yield parent, temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True, dir_fd=parent)
+
+
+def remove_project(root: Path, owner: str, name: str) -> None:
+    """Delete the project's directory; it is out of its place at once, whatever its size."""
+    with owner_directory(root, owner) as parent:
+        gone = f".{name}.{secrets.token_hex(4)}"
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(name, gone, src_dir_fd=parent, dst_dir_fd=parent)
+        _remove_leftovers(parent, name)
+
+
+def _remove_leftovers(parent: int, name: str) -> None:
+    """Remove what a killed start or removal of this project left; names of projects have no dot."""
+    for entry in os.listdir(parent):
+        if entry.startswith(f".{name}."):
+            shutil.rmtree(entry, ignore_errors=True, dir_fd=parent)
+
+
+def _create(parent: int, name: str, account: Account, skeleton: Path) -> None:
+    temporary = f".{name}.{secrets.token_hex(4)}"
+    os.mkdir(temporary, 0o700, dir_fd=parent)
+    group = account.gid if account.group is None else account.group
+    try:
+        with opened(temporary, parent) as fd:
+            _copy(skeleton, fd, account.uid, group)
+        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True, dir_fd=parent)
+        raise
+
+
+def _copy(source: Path, target: int, uid: int, gid: int) -> None:
+    """Copy files and folders of ``source`` into the open ``target`` and give all to ``uid``."""
+    for entry in sorted(source.iterdir()):
+        if entry.is_symlink() or entry.name == "__pycache__":
+            continue
+        if entry.is_dir():
+            os.mkdir(entry.name, 0o700, dir_fd=target)
+            with opened(entry.name, target) as below:
+                _copy(entry, below, uid, gid)
+        else:
+            _copy_file(entry, target, uid, gid)
+    _give(target, uid, gid)
+
+
+def _copy_file(source: Path, target: int, uid: int, gid: int) -> None:
+    fd = os.open(source.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=target)
+    with os.fdopen(fd, "wb") as file:
+        file.write(source.read_bytes())
+        file.flush()
+        _give(file.fileno(), uid, gid)
+
+
+def _give(fd: int, uid: int, gid: int) -> None:
+    if os.geteuid() == 0:
+        os.fchown(fd, uid, gid)
+
+
+def read_small(name: str, parent: int, limit: int = 65536) -> bytes:
+    """Return the start of a regular file that a user may have put there, without following links.
+
+    Raises ``OSError``; a FIFO or device does not make the node wait.
+    """
+    fd = os.open(name, _READ, dir_fd=parent)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(f"{name} is not a regular file")
+        return file.read(limit)
