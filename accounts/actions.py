@@ -1,0 +1,144 @@
+"""Every change to people and tokens, audited. Pages, REST, the admin and commands call these."""
+
+from django.contrib.auth.password_validation import validate_password
+from django.contrib.auth.tokens import default_token_generator
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from . import audit, names
+from .errors import Conflict, Invalid
+from .models import ApiToken, User
+from .secrets import digest, new_secret
+from .signals import access_ended, token_revoked
+from .transactions import after_commit, atomic
+
+SCOPES = {"api": "the REST API", "apps": "apps on the gateway"}
+
+
+def create_user(
+    username: str,
+    *,
+    by: User | None,
+    full_name: str = "",
+    password: str | None = None,
+    **fields: object,
+) -> User:
+    """Add a person. Without a password they can sign in only by ``password_link``.
+
+    Raises ``Invalid`` for the name or password, ``Conflict`` when the name is taken.
+    """
+    names.check("username", username, names.RESERVED_OWNERS)
+    user = User(username=username, first_name=full_name[:150], unix_account=username, **fields)
+    _set_password(user, password)
+    try:
+        with atomic():
+            user.save(force_insert=True)
+            audit.record("account.add", username, by=by)
+    except IntegrityError as error:
+        raise Conflict(f"There is a user “{username}” already.", "username") from error
+    return user
+
+
+def _set_password(user: User, password: str | None) -> None:
+    if password is None:
+        user.set_unusable_password()
+        return
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Invalid("password", " ".join(error.messages)) from error
+    user.set_password(password)
+
+
+def set_password(user: User, password: str, *, by: User | None) -> None:
+    """Change a password; every session and everything open of that person ends."""
+    _set_password(user, password)
+    with atomic():
+        user.save(update_fields=["password"])
+        audit.record("account.password", user.username, by=by)
+        after_commit(lambda: access_ended.send(sender=None, user=user))
+
+
+def password_link(user: User) -> str:
+    """Return the path of a page on which this person can set a password, once."""
+    uid = urlsafe_base64_encode(force_bytes(user.pk))
+    return reverse("accounts:password", args=[uid, default_token_generator.make_token(user)])
+
+
+def lock_user(user: User, *, by: User | None) -> None:
+    """Shut a person out at once; their projects and files stay."""
+    if by is not None and user.pk == by.pk:
+        raise Invalid("user", "You can’t lock yourself out. Ask another administrator.")
+    _set_active(user, active=False, verb="account.lock", by=by)
+    after_commit(lambda: access_ended.send(sender=None, user=user))
+
+
+def unlock_user(user: User, *, by: User | None) -> None:
+    _set_active(user, active=True, verb="account.unlock", by=by)
+
+
+def _set_active(user: User, *, active: bool, verb: str, by: User | None) -> None:
+    with atomic():
+        if User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active):
+            audit.record(verb, user.username, by=by)
+    user.is_active = active
+
+
+def sign_out_everywhere(user: User, *, by: User | None) -> None:
+    """End every session of this person on the server and on all gateways."""
+    from django.contrib.sessions.models import Session
+
+    with atomic():
+        for session in Session.objects.iterator():
+            if session.get_decoded().get("_auth_user_id") == str(user.pk):
+                session.delete()
+        audit.record("account.sign_out_everywhere", user.username, by=by)
+        after_commit(lambda: access_ended.send(sender=None, user=user))
+
+
+def set_administrator(user: User, *, administrator: bool, by: User | None) -> None:
+    """Make somebody an administrator, or an ordinary person again."""
+    with atomic():
+        user.is_staff = user.is_superuser = administrator
+        user.save(update_fields=["is_staff", "is_superuser"])
+        verb = "account.make_administrator" if administrator else "account.unmake_administrator"
+        audit.record(verb, user.username, by=by)
+
+
+def delete_user(user: User, *, by: User | None) -> None:
+    """Remove a person who owns nothing. Their audit entries stay."""
+    with atomic():
+        audit.record("account.remove", user.username, by=by)
+        access_ended.send(sender=None, user=user)
+        user.delete()
+
+
+def create_token(
+    user: User, name: str, scopes: list[str], *, by: User | None
+) -> tuple[ApiToken, str]:
+    """Return a new token's row and its secret, which is shown once and not kept."""
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        raise Invalid("scopes", f"A token’s scopes are {' and '.join(SCOPES)}; name one or both.")
+    name = name.strip()
+    if not 1 <= len(name) <= 80:
+        raise Invalid("name", "Give the token a name of 1 to 80 characters, for example its use.")
+    secret = "aen_" + new_secret()
+    with atomic():
+        token = ApiToken.objects.create(
+            user=user, name=name, digest=digest(secret), scopes=sorted(set(scopes))
+        )
+        audit.record("token.create", name, by=by, owner=user.username, scopes=token.scopes)
+    return token, secret
+
+
+def revoke_token(token: ApiToken, *, by: User | None) -> None:
+    """Delete a token; whatever it opened is closed."""
+    token_id = token.pk
+    with atomic():
+        audit.record("token.revoke", token.name, by=by, owner=token.user.username)
+        token.delete()
+        after_commit(lambda: token_revoked.send(sender=None, token_id=token_id))

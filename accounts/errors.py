@@ -1,0 +1,40 @@
+"""What an action raises when it will not do what was asked.
+
+Pages show ``detail`` where the person is looking; the REST API answers with ``code`` and ``detail``.
+"""
+
+
+class ActionError(Exception):
+    """Base of all refusals. ``detail`` is one sentence for the person, naming the mend."""
+
+    status = 400
+    code = "refused"
+
+    def __init__(self, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+
+
+class Invalid(ActionError):
+    """Bad input in ``field``."""
+
+    status = 422
+    code = "invalid"
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail, field)
+
+
+class Forbidden(ActionError):
+    """The person sees it but may not do this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class Conflict(ActionError):
+    """It clashes with what is there already."""
+
+    status = 409
+    code = "conflict"

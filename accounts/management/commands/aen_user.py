@@ -1,0 +1,45 @@
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from accounts import actions
+from accounts.cli import ActionCommand, find_user
+
+
+class Command(ActionCommand):
+    help = (
+        "Add, lock, unlock or remove a user. “add” prints a link, good for one use within three "
+        "days, on which they set their password, unless --password-file names a file with it."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("action", choices=["add", "remove", "lock", "unlock"])
+        parser.add_argument("user")
+        parser.add_argument("--full-name", default="")
+        parser.add_argument("--password-file", type=Path)
+
+    def handle(self, *, action: str, user: str, **options: Any) -> None:
+        getattr(self, f"_{action}")(user, options)
+
+    def _add(self, name: str, options: dict[str, Any]) -> None:
+        file: Path | None = options["password_file"]
+        password = file.read_text().rstrip("\n") if file else None
+        user = actions.create_user(name, by=None, full_name=options["full_name"], password=password)
+        self.stdout.write(f"Added {name}.")
+        if password is None:
+            link = settings.AEN_PUBLIC_URL + actions.password_link(user)
+            self.stdout.write(f"They set their password at: {link}")
+
+    def _remove(self, name: str, options: dict[str, Any]) -> None:
+        actions.delete_user(find_user(name), by=None)
+        self.stdout.write(f"Removed {name}.")
+
+    def _lock(self, name: str, options: dict[str, Any]) -> None:
+        actions.lock_user(find_user(name), by=None)
+        self.stdout.write(f"Locked {name}: signed out everywhere.")
+
+    def _unlock(self, name: str, options: dict[str, Any]) -> None:
+        actions.unlock_user(find_user(name), by=None)
+        self.stdout.write(f"Unlocked {name}.")

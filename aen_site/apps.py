@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class AenSiteConfig(AppConfig):
+    name = "aen_site"

@@ -1,0 +1,23 @@
+"""The server's ASGI application: pages and REST by Django, wire 1's WebSocket by Channels."""
+
+import os
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+from django.urls import path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aen_site.settings")
+http = get_asgi_application()
+
+from compute_agent.host.process import die_with_parent  # noqa: E402
+from datacenters.consumers import GatewayWire  # noqa: E402
+
+if os.environ.get("AEN_SUPERVISED") == "1":
+    die_with_parent()
+
+application = ProtocolTypeRouter(
+    {
+        "http": http,
+        "websocket": URLRouter([path("gateway/wire", GatewayWire.as_asgi())]),
+    }
+)

@@ -1,0 +1,154 @@
+"""Settings of the server. Everything a site may change comes from its environment."""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from . import environment
+
+BASE_DIR = Path(__file__).parent.parent
+AEN_HOME = environment.home()
+
+SECRET_KEY = environment.secret("AEN_SECRET_KEY")
+DEBUG = False
+
+# --- addresses ------------------------------------------------------------------------------------
+AEN_PUBLIC_URL = os.environ.get("AEN_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+AEN_GATEWAY_PUBLIC_URL = os.environ.get("AEN_GATEWAY_PUBLIC_URL", "http://127.0.0.1:8089").rstrip(
+    "/"
+)
+_public = urlsplit(AEN_PUBLIC_URL)
+ALLOWED_HOSTS = list({_public.hostname, "127.0.0.1", "localhost", "[::1]"} - {None})
+CSRF_TRUSTED_ORIGINS = [AEN_PUBLIC_URL]
+_https = _public.scheme == "https"
+if _https:
+    # NGINX in front sets this header; the server's own port is bound to loopback.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- how this site runs apps, for the pages ---------------------------------------------------------
+AEN_SINGLE_ACCOUNT = (
+    os.environ.get("AEN_SINGLE_ACCOUNT", "")
+    if os.environ.get("AEN_SERVICE_MODE") == "single"
+    else ""
+)
+#: Seconds for which a gateway may remember that a request was allowed.
+AEN_ACCESS_TTL = float(os.environ.get("AEN_ACCESS_TTL", "10"))
+#: Seconds after which a start that says nothing any more counts as failed.
+AEN_START_TIMEOUT = float(os.environ.get("AEN_START_TIMEOUT", "120"))
+
+INSTALLED_APPS = [
+    "aen_site.apps.AenSiteConfig",
+    "projects.apps.ProjectsConfig",
+    "datacenters.apps.DatacentersConfig",
+    "accounts.apps.AccountsConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "guardian",
+    "channels",
+    "django_htmx",
+    "bootstrap",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "aen_site.middleware.CanonicalHost",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "aen_site.middleware.SecurityHeaders",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "aen_site.urls"
+ASGI_APPLICATION = "aen_site.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "aen_site.context.site",
+            ],
+        },
+    }
+]
+
+DATABASES = {
+    "default": environment.database(
+        os.environ.get("AEN_DATABASE_URL") or f"sqlite:///{AEN_HOME}/server/db.sqlite3"
+    )
+}
+
+# --- people -----------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+ANONYMOUS_USER_NAME = None  # guardian: no row stands for people who are not signed in
+GUARDIAN_MONKEY_PATCH_USER = False
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in {
+        "UserAttributeSimilarityValidator": {},
+        "MinimumLengthValidator": {"min_length": 10},
+        "CommonPasswordValidator": {},
+        "NumericPasswordValidator": {},
+    }.items()
+]
+PASSWORD_RESET_TIMEOUT = 3 * 24 * 3600
+LOGIN_URL = "accounts:login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "accounts:login"
+
+# Browsers send a host's cookies to all its ports, so ours bear a prefix by which gateways know them.
+SESSION_COOKIE_NAME = "aen_session"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = _https
+CSRF_COOKIE_NAME = "aen_csrf"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SECURE = _https
+
+# --- pages ------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = AEN_HOME / "server" / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+WHITENOISE_MANIFEST_STRICT = False
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"  # for contrib apps; our models have UUID keys
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {"httpx": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+}

@@ -1,0 +1,22 @@
+"""All addresses of the server. Those of projects come last: they begin with any owner's name."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from datacenters import oauth_views
+from projects import gateway_access
+
+from .api import api
+
+admin.site.site_header = "AEN database"
+
+urlpatterns = [
+    path("api/v1/", api.urls),
+    path("oauth/authorize", oauth_views.authorize),
+    path("oauth/token", oauth_views.token),
+    path("gateway/access", gateway_access.ask),
+    path("admin-site/", admin.site.urls),
+    path("accounts/", include("accounts.urls")),
+    path("manage/", include("datacenters.urls")),
+    path("", include("projects.urls")),
+]

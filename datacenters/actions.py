@@ -1,0 +1,100 @@
+"""Every change to data centers, gateways and nodes, audited."""
+
+from django.db import IntegrityError
+from django.db.models import ProtectedError
+
+from accounts import audit, names
+from accounts.errors import Conflict, Invalid
+from accounts.models import User
+from accounts.secrets import digest, new_secret
+from accounts.transactions import atomic
+
+from .models import DataCenter, Gateway, Node
+from .wake import wake
+
+
+def ensure_data_center(name: str, *, by: User | None) -> DataCenter:
+    """Return the data center of that name, made if there is none."""
+    names.check("data center", name)
+    with atomic():
+        row, made = DataCenter.objects.get_or_create(name=name)
+        if made:
+            audit.record("data_center.add", name, by=by)
+    return row
+
+
+def enroll_gateway(
+    name: str, data_center: DataCenter, url: str, *, by: User | None
+) -> tuple[Gateway, str]:
+    """Return the gateway's row and its new credential, which is shown once.
+
+    Enrolling a gateway again gives it a new credential and ends the old one.
+    """
+    names.check("name", name)
+    if not url.startswith(("http://", "https://")):
+        raise Invalid("url", "A gateway’s address begins with http:// or https://.")
+    credential = new_secret()
+    with atomic():
+        row, _ = Gateway.objects.update_or_create(
+            name=name,
+            defaults={
+                "data_center": data_center,
+                "url": url.rstrip("/"),
+                "credential_digest": digest(credential),
+            },
+        )
+        audit.record("gateway.enroll", name, by=by, url=url)
+    return row, credential
+
+
+def move_gateway(gateway: Gateway, url: str, *, by: User | None) -> None:
+    """Note that browsers reach the gateway by another address."""
+    if gateway.url == url.rstrip("/"):
+        return
+    with atomic():
+        gateway.url = url.rstrip("/")
+        gateway.save(update_fields=["url"])
+        audit.record("gateway.move", gateway.name, by=by, url=url)
+
+
+def enroll_node(
+    name: str, data_center: DataCenter, address: str, *, by: User | None, description: str = ""
+) -> Node:
+    """Add a node, or change where its gateway finds it."""
+    names.check("name", name)
+    if not address.startswith(("unix:/", "https://")):
+        raise Invalid("address", "A node’s address is unix:/path or https://host:5002.")
+    with atomic():
+        row, _ = Node.objects.update_or_create(
+            name=name,
+            defaults={
+                "data_center": data_center,
+                "address": address,
+                "description": description[:200],
+            },
+        )
+        audit.record("node.enroll", name, by=by, address=address)
+        wake()
+    return row
+
+
+def drain_node(node: Node, *, drain: bool, by: User | None) -> None:
+    """Take no new projects on this node (what runs goes on), or take them again."""
+    with atomic():
+        node.state = Node.State.DRAINING if drain else Node.State.ACTIVE
+        node.save(update_fields=["state"])
+        audit.record("node.drain" if drain else "node.activate", node.name, by=by)
+
+
+def remove(row: Gateway | Node, *, by: User | None) -> None:
+    """Remove a gateway or a node; a node with projects stays, with the reason."""
+    kind = "gateway" if isinstance(row, Gateway) else "node"
+    try:
+        with atomic():
+            audit.record(f"{kind}.remove", row.name, by=by)
+            row.delete()
+            wake()
+    except (ProtectedError, IntegrityError) as error:
+        raise Conflict(
+            f"The {kind} {row.name} still holds projects. Move or delete them first."
+        ) from error

@@ -1,0 +1,34 @@
+"""Knowing gateways: by credential, and by the addresses browsers use."""
+
+import time
+
+from django.http import HttpRequest
+
+from accounts.secrets import digest
+
+from .models import Gateway
+
+_known: tuple[float, list[str]] = (0.0, [])
+
+
+def by_credential(authorization: str) -> Gateway | None:
+    """Return the gateway whose credential stands in that ``Authorization`` header."""
+    scheme, _, credential = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not credential:
+        return None
+    return Gateway.objects.filter(credential_digest=digest(credential.strip())).first()
+
+
+def of_request(request: HttpRequest) -> Gateway | None:
+    """Return the gateway that makes this request."""
+    return by_credential(request.headers.get("Authorization", ""))
+
+
+def public_urls() -> list[str]:
+    """Return the addresses of all gateways, as of at most ten seconds ago: every page asks."""
+    global _known  # noqa: PLW0603
+    until, urls = _known
+    if time.monotonic() > until:
+        urls = sorted(set(Gateway.objects.values_list("url", flat=True)))
+        _known = (time.monotonic() + 10, urls)
+    return urls

@@ -1,0 +1,131 @@
+"""What a person has to do with which project. The one place that asks guardian."""
+
+from uuid import UUID
+
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
+from django.http import Http404
+from guardian.models import GroupObjectPermission, UserObjectPermission
+
+from accounts import authz
+from accounts.authz import ROLES, Role
+from accounts.errors import Forbidden
+from accounts.models import User
+
+from .models import Project
+
+PREFIX = "role_"
+
+
+def role_of(user: User, project: Project) -> Role | None:
+    """Return the strongest role a person has in a project, their groups' included."""
+    if not user.is_authenticated or not user.is_active:
+        return None
+    if project.owner_id == user.pk:
+        return "owner"
+    names = [*_codenames(UserObjectPermission, project, user=user)]
+    names += _codenames(GroupObjectPermission, project, group__in=_groups(user))
+    roles = [role for role in ROLES if PREFIX + role in names]
+    return roles[0] if roles else None
+
+
+def _groups(user: User) -> list[object]:
+    return list(user.groups.values_list("pk", flat=True))
+
+
+def _codenames(model: type, project: Project, **who: object) -> list[str]:
+    rows = model.objects.filter(permission__content_type=_type(), object_pk=str(project.pk), **who)
+    return list(rows.values_list("permission__codename", flat=True))
+
+
+def _type() -> ContentType:
+    return ContentType.objects.get_for_model(Project)
+
+
+def may(user: User, project: Project, permission: authz.Permission) -> bool:
+    """Say whether a person may do something in a project."""
+    public = project.is_public and user.is_authenticated and user.is_active
+    return authz.allows(role_of(user, project), permission, public=public)
+
+
+def require(user: User, project: Project, permission: authz.Permission) -> None:
+    """Return if the person may; else ``Http404`` for what they may not see, or ``Forbidden``."""
+    if may(user, project, permission):
+        return
+    if not may(user, project, "view"):
+        raise Http404
+    raise Forbidden(f"Your role in {project} does not allow this. Ask {project.owner.username}.")
+
+
+def get_project(user: User, owner: str, name: str) -> Project:
+    """Return a project the person may see; ``Http404`` for all others, there or not."""
+    rows = Project.objects.select_related("owner", "data_center", "node")
+    project = rows.filter(owner__username=owner, name=name).first()
+    if project is None or not may(user, project, "view"):
+        raise Http404
+    return project
+
+
+def shared_ids(user: User) -> list[UUID]:
+    """Return the ids of projects in whose team the person is, without their own."""
+    by_user = UserObjectPermission.objects.filter(permission__content_type=_type(), user=user)
+    by_group = GroupObjectPermission.objects.filter(
+        permission__content_type=_type(), group__in=_groups(user)
+    )
+    keys = {
+        *by_user.values_list("object_pk", flat=True),
+        *by_group.values_list("object_pk", flat=True),
+    }
+    return [UUID(key) for key in keys]
+
+
+def team_projects(user: User) -> QuerySet[Project]:
+    """Return the projects a person owns or is in the team of."""
+    return _rows(pk__in=[*_owned_ids(user), *shared_ids(user)])
+
+
+def visible_projects(user: User) -> QuerySet[Project]:
+    """Return all projects a person may see: their own, shared ones, and the public ones."""
+    if not user.is_authenticated:
+        return Project.objects.none()
+    public = Project.objects.filter(visibility=Project.Visibility.PUBLIC)
+    ids = {*_owned_ids(user), *shared_ids(user), *public.values_list("pk", flat=True)}
+    return _rows(pk__in=ids)
+
+
+def _rows(**where: object) -> QuerySet[Project]:
+    return Project.objects.filter(**where).select_related("owner", "node", "data_center")
+
+
+def _owned_ids(user: User) -> list[UUID]:
+    return list(Project.objects.filter(owner=user).values_list("pk", flat=True))
+
+
+def team(project: Project) -> list[tuple[User, Role]]:
+    """Return the people of a project with their roles: the owner, then by role and name."""
+    members = [(project.owner, "owner")]
+    members += [(user, role) for user, role in _members(project).items() if user != project.owner]
+    return sorted(members, key=lambda item: (ROLES.index(item[1]), item[0].username))
+
+
+def _members(project: Project) -> dict[User, Role]:
+    """Return everyone's strongest role, by a row of their own or of a group."""
+    found: dict[User, Role] = {}
+    of_project = {"permission__content_type": _type(), "object_pk": str(project.pk)}
+    rows = UserObjectPermission.objects.filter(**of_project).select_related("user", "permission")
+    pairs = [(row.user, row.permission.codename) for row in rows]
+    for row in GroupObjectPermission.objects.filter(**of_project).select_related("permission"):
+        pairs += [
+            (user, row.permission.codename) for user in User.objects.filter(groups=row.group_id)
+        ]
+    for user, codename in pairs:
+        role = codename.removeprefix(PREFIX)
+        if user not in found or ROLES.index(role) < ROLES.index(found[user]):
+            found[user] = role
+    return found
+
+
+def role_permissions() -> QuerySet[Permission]:
+    """Return guardian's permissions that stand for roles."""
+    return Permission.objects.filter(content_type=_type(), codename__startswith=PREFIX)

@@ -1,0 +1,57 @@
+"""The apps a project can open, with what a person has of each."""
+
+from dataclasses import dataclass
+
+from accounts.models import User
+from datacenters.models import Gateway, Node
+
+from .models import AppInstance, Project
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An app of the catalog and the person's newest run of it, if there is one to show."""
+
+    name: str
+    title: str
+    icon: str
+    instance: AppInstance | None = None
+
+
+def offers(project: Project, user: User) -> list[Offer]:
+    """Return the apps of the project's node (or, before its first start, of its data center)."""
+    newest = newest_instances(project, user)
+    return [
+        Offer(app["name"], app["title"], app["icon"], newest.get(app["name"]))
+        for app in _catalog(project)
+    ]
+
+
+def title(project: Project, app: str) -> str:
+    """Return the name people see, or ``app`` itself when no node offers it any more."""
+    return next((a["title"] for a in _catalog(project) if a["name"] == app), app)
+
+
+def offers_app(project: Project, app: str) -> bool:
+    return any(item["name"] == app for item in _catalog(project))
+
+
+def _catalog(project: Project) -> list[dict[str, str]]:
+    if project.node is not None:
+        return project.node.offers
+    nodes = Node.objects.filter(data_center=project.data_center_id)
+    return next((node.offers for node in nodes if node.offers), [])
+
+
+def newest_instances(project: Project, user: User) -> dict[str, AppInstance]:
+    """Return a person's newest run of each app in a project, by the app's name."""
+    rows = AppInstance.objects.filter(project=project, user=user).select_related("node", "project")
+    return {row.app: row for row in reversed(rows.order_by("-requested_at")[:50])}
+
+
+def url(instance: AppInstance) -> str | None:
+    """Return the address at which the app answers, or ``None`` while it does not run."""
+    if instance.state != "running":
+        return None
+    gateway = Gateway.objects.filter(data_center=instance.project.data_center_id).first()
+    return f"{gateway.url}{instance.path}" if gateway else None

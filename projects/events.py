@@ -1,0 +1,68 @@
+"""The one function that changes an app's state."""
+
+from typing import Any
+
+from django.utils import timezone
+
+from accounts import audit
+from accounts.models import User
+from accounts.transactions import atomic
+from datacenters import revocation
+from datacenters.wake import wake
+
+from . import lifecycle
+from .lifecycle import Event
+from .models import AppInstance, Project
+
+#: What is worth a line in a project's history, by the state that was reached.
+_VERBS = {"running": "app.ready", "failed": "app.fail", "stopped": "app.end"}
+
+
+def apply(instance: AppInstance, event: Event, *, by: User | None = None, **fields: Any) -> bool:
+    """Apply ``event`` and set ``fields``, if the row is still in the state that was read.
+
+    Returns whether it was: on ``False`` somebody else was faster, and the caller reads again.
+    """
+    state = lifecycle.after(instance.state, event)
+    changed = state != instance.state
+    if changed:
+        fields |= _times(state) | {"state": state}
+    if state in lifecycle.ENDED:
+        fields["slot"] = instance.pk.hex
+        fields["target"] = "stopped"
+    if not fields:
+        return True
+    with atomic():
+        rows = AppInstance.objects.filter(pk=instance.pk, state=instance.state)
+        if not rows.update(**fields):
+            return False
+        if changed:
+            _announce(instance, state, by, fields.get("cause", ""))
+    for name, value in fields.items():
+        setattr(instance, name, value)
+    return True
+
+
+def _times(state: str) -> dict[str, Any]:
+    now = timezone.now()
+    if state == "running":
+        return {"running_at": now}
+    if state in lifecycle.ENDED:
+        return {"ended_at": now}
+    return {}
+
+
+def _announce(instance: AppInstance, state: str, by: User | None, cause: str) -> None:
+    Project.objects.filter(pk=instance.project_id).update(last_activity=timezone.now())
+    if state not in lifecycle.ACTIVE or state == "stopping":
+        revocation.revoke("app_id", instance.pk)
+    wake()
+    if verb := _VERBS.get(state):
+        audit.record(
+            verb,
+            str(instance.project),
+            by=by or instance.user,
+            project=instance.project_id,
+            app=instance.app,
+            **({"cause": cause} if cause else {}),
+        )

@@ -1,0 +1,123 @@
+"""Projects and the apps people run in them."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from datacenters.models import DataCenter, Node
+
+from . import lifecycle
+
+
+class Project(models.Model):
+    """A folder on a node, an environment, and a team.
+
+    The owner is a field; everyone else's role is a guardian object permission ``role_<name>`` of a
+    person or of a group.
+    """
+
+    class Visibility(models.TextChoices):
+        PRIVATE = "private"
+        PUBLIC = "public"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="owned_projects"
+    )
+    name = models.CharField(max_length=32)
+    visibility = models.CharField(
+        max_length=7, choices=Visibility, default=Visibility.PRIVATE, db_index=True
+    )
+    summary = models.CharField(max_length=200, blank=True)
+    description = models.TextField(blank=True, max_length=20_000)
+    data_center = models.ForeignKey(DataCenter, on_delete=models.PROTECT, related_name="projects")
+    #: Where its directory is; chosen at the first start.
+    node = models.ForeignKey(
+        Node, null=True, blank=True, on_delete=models.PROTECT, related_name="projects"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_activity = models.DateTimeField(default=timezone.now, db_index=True, editable=False)
+    #: The team changed since the node last applied its permissions.
+    team_changed_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-last_activity"]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "name"], name="project_name_of_owner")
+        ]
+        default_permissions = ()
+        permissions = [
+            ("role_manager", "Manager of the project"),
+            ("role_editor", "Editor of the project"),
+            ("role_viewer", "Viewer of the project"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.owner.username}/{self.name}"
+
+    def get_absolute_url(self) -> str:
+        return f"/{self.owner.username}/{self.name}"
+
+    @property
+    def is_public(self) -> bool:
+        return self.visibility == self.Visibility.PUBLIC
+
+
+class AppInstance(models.Model):
+    """One run of an app: of one person, in one project. Its id is the app id of both wires."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="instances")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="instances"
+    )
+    app = models.CharField(max_length=32)
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="instances")
+    #: Unique while the app is active, so that a person has one of each app in a project; else its id.
+    slot = models.CharField(max_length=120, unique=True, editable=False)
+
+    target = models.CharField(max_length=8, default="running")
+    state = models.CharField(max_length=10, default="requested", db_index=True)
+    cause = models.CharField(max_length=400, blank=True)
+    mend = models.CharField(max_length=400, blank=True)
+    revision = models.BigIntegerField(default=0)
+    #: ``[{"step", "at", "seconds", "fact"}]`` as the node reported it.
+    progress = models.JSONField(default=list)
+    log = models.JSONField(default=list)
+    memory = models.BigIntegerField(null=True)
+
+    requested_at = models.DateTimeField(default=timezone.now)
+    commanded_at = models.DateTimeField(null=True)
+    reported_at = models.DateTimeField(null=True)
+    running_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    #: The node was told that it may forget this run.
+    forgotten = models.BooleanField(default=False)
+    #: A failure that its person has not seen or reset yet.
+    dismissed = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-requested_at"]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.app} of {self.user} in {self.project}"
+
+    @staticmethod
+    def slot_of(project: Project, user: object, app: str) -> str:
+        return f"{project.pk.hex}/{user.pk.hex}/{app}"
+
+    @property
+    def is_busy(self) -> bool:
+        return self.state in lifecycle.BUSY
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in lifecycle.ACTIVE
+
+    @property
+    def path(self) -> str:
+        """Path of the app on its gateway, with a slash at its end."""
+        return f"{self.project.get_absolute_url()}/{self.app}/"
