@@ -1,0 +1,47 @@
+# The two commands: `make run` brings up a site, `make test` runs every test.
+.DEFAULT_GOAL := help
+.PHONY: help run test check fix bench lock clean
+
+BOOTSTRAP = @python=$$(deploy/find-python) && PYTHONPATH= exec "$$python" -m deploy.bootstrap
+DEV = @python=$$(deploy/find-python) && PYTHONPATH= "$$python" -m deploy.bootstrap --dev
+BIN = .venv/bin
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+run:  ## set up what is missing and run the site in the foreground
+	$(BOOTSTRAP)
+
+.PHONY: dev
+dev:
+	$(DEV)
+
+test: dev  ## run every test; what the machine cannot do is skipped with the reason
+	@$(BIN)/python -m deploy.system_packages
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: dev  ## lint, types, import contracts, migrations, docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m django makemigrations --check --dry-run
+	$(BIN)/python -m pytest -q tests/architecture
+
+fix: dev  ## format, and mend what lint can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: dev  ## the benchmarks, as tables
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+# The node's own locks lie beside their .in files, and are made in the same way.
+COMPILE = $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --quiet --upgrade
+lock: dev  ## renew every lock from what it is made from
+	$(COMPILE) pyproject.toml -o requirements/aen.txt
+	$(COMPILE) pyproject.toml --group dev -c requirements/aen.txt -o requirements/dev.txt
+	for wanted in compute_agent/locks/*.in; do $(COMPILE) "$$wanted" -o "$${wanted%.in}.txt"; done
+
+clean:  ## remove what was made in the checkout, but no data of a site
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -not -path './var/*' -prune -exec rm -rf {} +

@@ -1,0 +1,62 @@
+"""Prints configuration for this site: ``python -m deploy.render supervisor|nginx|systemd``.
+
+Take it from the installed copy, with the environment that the site is started with:
+``AEN_HOME/venv/bin/python -m deploy.render nginx > /etc/nginx/sites-available/aen``
+"""
+
+import argparse
+import os
+import sys
+from urllib.parse import urlsplit
+
+from deploy import options, paths, supervisor
+from deploy.programs import HOSTS
+from deploy.say import problems_end_it
+from deploy.setup import Site
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="deploy.render", description=__doc__)
+    parser.add_argument("what", choices=sorted(_KINDS))
+    parser.add_argument("--role", choices=sorted(HOSTS), default="all")
+    given = parser.parse_args(arguments)
+    with problems_end_it():
+        uid = os.geteuid()
+        layout = paths.locate(os.environ, uid)
+        site = Site(options.read(os.environ, uid, layout), layout, dict(os.environ))
+        sys.stdout.write(_KINDS[given.what](site, given.role))
+
+
+def supervisor_conf(site: Site, role: str) -> str:
+    return supervisor.render(role, site.options, site.layout, site.env)
+
+
+def nginx_conf(site: Site, role: str) -> str:
+    """Return a site for NGINX: static files from the disk, the rest to server and gateway."""
+    chosen = site.options
+    return supervisor.template("nginx.conf").safe_substitute(
+        server_name=urlsplit(chosen.public_url).hostname,
+        gateway_name=urlsplit(chosen.gateway_public_url).hostname,
+        gateway_public_port=urlsplit(chosen.gateway_public_url).port or 443,
+        server=chosen.server_url.removeprefix("http://"),
+        gateway=chosen.gateway_url.removeprefix("http://"),
+        static=site.layout.static,
+    )
+
+
+def systemd_unit(site: Site, role: str) -> str:
+    """Return a unit that runs Supervisor with the processes of a role."""
+    return supervisor.template("aen.service").safe_substitute(
+        role=role,
+        python=site.layout.python,
+        home=site.layout.home,
+        run=site.layout.run,
+        account="root" if role in ("all", "compute") else site.options.account,
+    )
+
+
+_KINDS = {"supervisor": supervisor_conf, "nginx": nginx_conf, "systemd": systemd_unit}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,70 @@
+"""Sets a site up and runs it in the foreground: ``AEN_HOME/venv/bin/python -I -m deploy.site``.
+
+``--setup-only`` ends after the set-up. ``--lock=N`` is the lock that ``deploy.bootstrap`` took.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from deploy import lock, options, paths, ports
+from deploy.run import Stopped, run
+from deploy.say import problems_end_it, step
+from deploy.setup import Site, set_up
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="deploy.site", description=__doc__)
+    parser.add_argument("--setup-only", action="store_true", help="start nothing")
+    parser.add_argument("--lock", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    os.umask(0o022)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGHUP, _stop)
+    with problems_end_it():
+        site = _site(given.lock)
+        say_mode(site)
+        if not given.setup_only:
+            ports.require(
+                site.options.bind,
+                {
+                    "AEN_SERVER_PORT": site.options.server_port,
+                    "AEN_GATEWAY_PORT": site.options.gateway_port,
+                },
+            )
+        set_up(site)
+        return 0 if given.setup_only else run(site)
+
+
+def _site(held: int | None) -> Site:
+    uid = os.geteuid()
+    checkout = os.environ.get("AEN_CHECKOUT")
+    layout = paths.locate(os.environ, uid, Path(checkout) if checkout else None)
+    if held is None:
+        layout.etc.mkdir(parents=True, exist_ok=True)
+        lock.take(layout.lock)
+    else:
+        lock.receive(held)
+    return Site(options.read(os.environ, uid, layout), layout, dict(os.environ))
+
+
+def say_mode(site: Site) -> None:
+    """Say who apps will run as: what a person must know before others use the site."""
+    if not site.options.single:
+        step("Mode", "Apps run as their users' own UNIX accounts.")
+        return
+    step(
+        "Mode",
+        f"Not root: every app runs as {site.options.account}; "
+        "files are not kept apart between people.",
+    )
+
+
+def _stop(number: int, frame: object) -> None:
+    raise Stopped
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
