@@ -1,0 +1,52 @@
+"""``python -m gateway``: the gateway under uvicorn, with the options it needs.
+
+``AEN_BIND`` and ``AEN_GATEWAY_PORT`` say where it listens, ``AEN_GATEWAY_CONFIG`` names its
+``gateway.json``.
+"""
+
+import logging
+import os
+import sys
+
+import uvicorn
+
+from .config import ConfigError, load, read_secret
+from .consumers.websocket import MAX_MESSAGE
+
+
+def main() -> int:
+    """Run until told to stop; returns the exit code."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        config = load()
+        read_secret(config.secret_key_file)
+        read_secret(config.credential_file)
+    except ConfigError as error:
+        print(f"The gateway does not start. {error}", file=sys.stderr)  # noqa: T201
+        return 78  # EX_CONFIG
+    uvicorn.run(
+        "gateway.asgi:application",
+        host=os.environ.get("AEN_BIND", "127.0.0.1"),
+        port=int(os.environ.get("AEN_GATEWAY_PORT", "8089")),
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE,
+        ws_per_message_deflate=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=3,
+        backlog=2048,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""May this request pass? The server decides; the answer is remembered for seconds.
+
+``Access`` asks the server once for concurrent requests of one kind, forgets at once what the
+server revokes, and ends every stream and WebSocket that was opened under what is revoked.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+import httpx
+import msgspec
+
+from .protocol import AccessAnswer, AccessQuestion, Grant, Revoke, decode_answer, encode
+
+log = logging.getLogger("gateway.access")
+
+#: Grants remembered at most; the oldest go first.
+MAX_REMEMBERED = 20_000
+#: Seconds between two checks of what is open, in case a revocation was lost.
+RECHECK = 60.0
+
+#: An answer, and the generation of the memory in which it was asked for.
+_Answered = tuple[AccessAnswer, int]
+Ask = Callable[[AccessQuestion], Awaitable[AccessAnswer]]
+
+
+class ServerAway(Exception):
+    """The server cannot be asked now; ``str()`` says why, for the log."""
+
+
+class Open(Protocol):
+    """Something that lives under a grant: a response under way, a WebSocket."""
+
+    def revoke(self) -> None:
+        """End now."""
+
+
+class _Remembered(NamedTuple):
+    grant: Grant
+    expires: float
+
+
+def http_ask(client: httpx.AsyncClient, credential: Callable[[], str]) -> Ask:
+    """Return the function that asks over wire 1."""
+
+    async def ask(question: AccessQuestion) -> AccessAnswer:
+        fields = {"Authorization": f"Bearer {credential()}", "Content-Type": "application/json"}
+        try:
+            answer = await client.post("/gateway/access", content=encode(question), headers=fields)
+        except httpx.HTTPError as error:
+            raise ServerAway(str(error) or type(error).__name__) from error
+        if answer.status_code != 200:
+            raise ServerAway(f"the server answered {answer.status_code} to an access question")
+        try:
+            return decode_answer(answer.content)
+        except msgspec.DecodeError as error:
+            raise ServerAway(f"the server's answer cannot be read: {error}") from error
+
+    return ask
+
+
+class Access:
+    """The gateway's memory of grants, and what is open under them."""
+
+    def __init__(self, ask: Ask, *, max_ttl: float, grace: float) -> None:
+        self._ask = ask
+        self._max_ttl = max_ttl
+        self._grace = grace
+        self._remembered: dict[AccessQuestion, _Remembered] = {}
+        self._asking: dict[AccessQuestion, asyncio.Task[_Answered]] = {}
+        self._open: dict[AccessQuestion, dict[Open, Grant]] = {}
+        self._generation = 0
+        self._limit = asyncio.Semaphore(32)
+
+    def known(self, question: AccessQuestion) -> Grant | None:
+        """Return the grant if it is remembered and still good; costs no round trip."""
+        remembered = self._remembered.get(question)
+        if remembered is not None and remembered.expires > time.monotonic():
+            return remembered.grant
+        return None
+
+    async def ask(self, question: AccessQuestion) -> AccessAnswer:
+        """Return the server's answer, shared with all who ask the same at the time.
+
+        While the server is away, a grant goes on for the grace time; else raises ``ServerAway``.
+        """
+        while True:
+            task = self._asking.get(question)
+            if task is None:
+                task = asyncio.create_task(self._fetch(question))
+                self._asking[question] = task
+                task.add_done_callback(lambda done: self._asked(question, done))
+            # One asker that goes away must not take the answer from the others.
+            answer, generation = await asyncio.shield(task)
+            # An answer given before a revocation arrived may be older than it: ask again.
+            if generation == self._generation:
+                return answer
+
+    def _asked(self, question: AccessQuestion, task: asyncio.Task[_Answered]) -> None:
+        if self._asking.get(question) is task:
+            del self._asking[question]
+        if not task.cancelled():
+            task.exception()  # each asker has seen it
+
+    async def _fetch(self, question: AccessQuestion) -> _Answered:
+        async with self._limit:
+            generation = self._generation
+            try:
+                answer = await self._ask(question)
+            except ServerAway as away:
+                return self._within_grace(question, away), generation
+        if generation == self._generation:
+            if answer.status == 200 and answer.grant is not None:
+                self._remember(question, answer.grant, min(answer.ttl, self._max_ttl))
+            else:
+                self._remembered.pop(question, None)
+        return answer, generation
+
+    def _within_grace(self, question: AccessQuestion, away: ServerAway) -> AccessAnswer:
+        remembered = self._remembered.get(question)
+        if remembered is None or remembered.expires + self._grace < time.monotonic():
+            raise away
+        return AccessAnswer(200, grant=remembered.grant)
+
+    def _remember(self, question: AccessQuestion, grant: Grant, ttl: float) -> None:
+        self._remembered.pop(question, None)
+        while len(self._remembered) >= MAX_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[question] = _Remembered(grant, time.monotonic() + ttl)
+
+    def forget(self, question: AccessQuestion) -> None:
+        """Ask the server next time; what is open stays open."""
+        self._remembered.pop(question, None)
+
+    # --- what is open ----------------------------------------------------------------------------
+
+    def hold(self, question: AccessQuestion, grant: Grant, thing: Open) -> None:
+        """Register ``thing``, opened under ``grant``, to be ended when that is revoked."""
+        held = self._open.get(question)
+        if held is None:
+            held = self._open[question] = {}
+        held[thing] = grant
+
+    def release(self, question: AccessQuestion, thing: Open) -> None:
+        """Take ``thing`` off the register; it may be gone already."""
+        held = self._open.get(question)
+        if held is not None:
+            held.pop(thing, None)
+            if not held:
+                del self._open[question]
+
+    @property
+    def open_count(self) -> int:
+        return sum(len(held) for held in self._open.values())
+
+    # --- revocation ------------------------------------------------------------------------------
+
+    def revoke(self, message: Revoke) -> int:
+        """Drop every grant that the message names; return how many open things it ended."""
+        return self._drop(lambda _, grant: getattr(grant, message.field) == message.value)
+
+    def revoke_sessions(self, sessions: tuple[str, ...]) -> int:
+        """Drop every grant that was given to one of these session cookies."""
+        return self._drop(lambda question, _: bool(set(question.sessions) & set(sessions)))
+
+    def _drop(self, matches: Callable[[AccessQuestion, Grant], bool]) -> int:
+        self._generation += 1
+        for question, remembered in list(self._remembered.items()):
+            if matches(question, remembered.grant):
+                del self._remembered[question]
+        ended = 0
+        for question, held in list(self._open.items()):
+            for thing, grant in list(held.items()):
+                if matches(question, grant):
+                    self.release(question, thing)
+                    thing.revoke()
+                    ended += 1
+        return ended
+
+    def clear(self) -> None:
+        """Forget all answers, because revocations may have been missed."""
+        self._generation += 1
+        self._remembered.clear()
+
+    async def recheck(self) -> None:
+        """Ask again for everything open, and end what is no longer granted."""
+        questions = list(self._open)
+        answers = await asyncio.gather(
+            *(self.ask(question) for question in questions), return_exceptions=True
+        )
+        for question, answer in zip(questions, answers, strict=True):
+            if isinstance(answer, AccessAnswer):
+                self._keep_only(question, answer.grant)
+
+    def _keep_only(self, question: AccessQuestion, granted: Grant | None) -> None:
+        app_id = granted.app_id if granted else None
+        for thing, grant in list(self._open.get(question, {}).items()):
+            if grant.app_id != app_id:
+                self.release(question, thing)
+                thing.revoke()
+
+    async def recheck_forever(self) -> None:
+        while True:
+            await asyncio.sleep(RECHECK)
+            with contextlib.suppress(ServerAway):
+                await self.recheck()

@@ -1,0 +1,92 @@
+"""The gateway's configuration, ``gateway.json``, as a typed structure."""
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+Url = Annotated[str, Meta(pattern=r"\Ahttps?://[^/?#\s]+\Z")]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text names the file, the key and the mend."""
+
+
+class Tls(Struct, frozen=True, forbid_unknown_fields=True):
+    """Files (PEM) by which this gateway and its nodes know each other."""
+
+    certificate: str
+    key: str
+    ca: str
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """``server``: where the gateway reaches the server; the ``public`` ones are for browsers."""
+
+    gateway_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    server: Url
+    server_public: Url
+    public_url: Url
+    credential_file: str
+    secret_key_file: str
+    tls: Tls | None = None
+    #: Seconds for which granted sessions go on while the server cannot be asked.
+    grace: Annotated[float, Meta(ge=0, le=3600)] = 60.0
+    #: Longest time in seconds for which a grant is remembered, whatever the server says.
+    max_ttl: Annotated[float, Meta(ge=0, le=600)] = 60.0
+
+    @property
+    def public_origin(self) -> bytes:
+        """The ``Origin`` that browsers send for pages of this gateway: no default port."""
+        scheme, _, authority = self.public_url.lower().partition("://")
+        default = ":443" if scheme == "https" else ":80"
+        return f"{scheme}://{authority.removesuffix(default)}".encode()
+
+    @property
+    def public_scheme(self) -> bytes:
+        return self.public_url.partition("://")[0].lower().encode()
+
+
+def load(path: str | None = None) -> Config:
+    """Return the configuration in ``path``, or in the file that ``AEN_GATEWAY_CONFIG`` names."""
+    path = path or os.environ.get("AEN_GATEWAY_CONFIG")
+    if not path:
+        raise ConfigError("AEN_GATEWAY_CONFIG is not set; set it to the path of gateway.json.")
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        return msgspec.json.decode(data, type=Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_named(str(error))}") from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from error
+
+
+def _named(text: str) -> str:
+    """Put the key first in msgspec's message, which has it last as ``- at `$.key```."""
+    found = re.fullmatch(r"(.*) - at `\$\.(.*)`", text)
+    return f"{found[2]}: {found[1]}." if found else f"{text}."
+
+
+def read_secret(path: str) -> str:
+    """Return the secret in the file ``path``.
+
+    Raises ``ConfigError`` when it is missing, empty, or open to other accounts.
+    """
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            secret = file.read().strip()
+    except OSError as error:
+        raise ConfigError(f"The secret file {path} cannot be read: {error.strerror}.") from error
+    if mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise ConfigError(f"The secret file {path} is open to every account; run chmod 600 on it.")
+    if len(secret) < 16:
+        raise ConfigError(f"The secret in {path} is shorter than 16 characters; make a new one.")
+    return secret

@@ -1,0 +1,228 @@
+"""Requests to apps, passed on chunk by chunk both ways."""
+
+import asyncio
+import logging
+import time
+
+from channels.consumer import AsyncConsumer
+
+from .. import pages
+from ..core import Gateway
+from ..forwarding import (
+    BadRequest,
+    Framing,
+    framing_of,
+    header,
+    serialize_request,
+    to_app,
+    to_client,
+)
+from ..gate import Admitted, Scope, TurnedAway
+from ..upstream import AppResponse, AppUnreachable, Splice
+from .passage import ClientGone, Passage, Receive, Send, framed, own_answer
+
+log = logging.getLogger("gateway.http")
+
+#: Seconds after which we listen for a client that goes away; most responses are done before.
+WATCH_AFTER = 0.05
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
+
+
+class _Stale(Exception):
+    """The app had closed the idle connection before it saw the request."""
+
+
+class AppHttpConsumer(AsyncConsumer):
+    """One HTTP request to an app."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.monotonic()
+        exchange = _Exchange(scope["state"]["gateway"], scope, receive, send)
+        try:
+            await exchange.run()
+        except TurnedAway as turned:
+            await exchange.answer(turned)
+        except BadRequest as error:
+            await exchange.answer(TurnedAway(pages.bad_request(str(error))))
+        except AppUnreachable as error:
+            await exchange.answer(TurnedAway(pages.app_unreachable(str(error))))
+        except asyncio.CancelledError:
+            why = exchange.take_end()
+            if not why:
+                raise
+            if why == "revoked":
+                await exchange.answer(TurnedAway(pages.forbidden("Your access has ended.")))
+        except ClientGone:
+            exchange.finished = True
+        except Exception:
+            log.exception("A request could not be passed on.")
+            await exchange.answer(TurnedAway(pages.failed()))
+        finally:
+            exchange.note(time.monotonic() - began)
+
+
+class _Exchange(Passage):
+    """A request, its way to the app, and the response's way back."""
+
+    def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(gateway, scope)
+        self._receive = receive
+        self._send = send
+        self._status = 0
+        self._framing = Framing("none")
+        self._first = b""
+        self._more = False
+        self._rest: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Carry the request; raises what the consumer answers with a page."""
+        admitted = await self.gateway.gate.admit(self.scope)
+        self.user = admitted.grant.user
+        access = self.gateway.access
+        access.hold(admitted.question, admitted.grant, self)
+        try:
+            await self._begin_body()
+            try:
+                await self._attempt(admitted, again=False)
+            except _Stale:
+                await self._attempt(admitted, again=True)
+        finally:
+            access.release(admitted.question, self)
+
+    async def _begin_body(self) -> None:
+        """Take the first part of the body. Only here, after admission, goes a 100 Continue out."""
+        headers = self.scope["headers"]
+        self._framing = framing_of(headers)
+        if self._framing.kind == "none":
+            return
+        if header(headers, b"upgrade"):
+            raise BadRequest("A request that asks for another protocol cannot have a body.")
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._first, self._more = message.get("body", b""), message.get("more_body", False)
+
+    async def _attempt(self, admitted: Admitted, *, again: bool) -> None:
+        key = (admitted.grant.node, admitted.grant.app_id)
+        pool = self.gateway.pool
+        repeatable = not self._more and self.scope["method"] in _IDEMPOTENT
+        stream = None if again else pool.take(key, fresh=not repeatable)
+        if stream is None:
+            stream = await self.connect(admitted)
+        response = AppResponse(self.scope["method"].encode())
+        try:
+            self._write_request(admitted, stream)
+            await self._relay(admitted, stream, response, repeatable=repeatable)
+        finally:
+            self._stop_watching()
+            if response.keep_alive and self.finished and not self._more:
+                pool.give_back(key, stream)
+            else:
+                pool.discard(key, stream)
+
+    def _write_request(self, admitted: Admitted, stream: Splice) -> None:
+        fields = to_app(
+            self.scope["headers"], admitted.cookies.rest, self.forwarded(), stream.inject
+        )
+        if self._framing.kind == "length":
+            fields.append((b"content-length", str(self._framing.length).encode()))
+        elif self._framing.kind == "chunked":
+            fields.append((b"transfer-encoding", b"chunked"))
+        head = serialize_request(self.scope["method"].encode(), self.target(), fields)
+        stream.write(head + self._coded(self._first, last=not self._more))
+
+    def _coded(self, body: bytes, *, last: bool) -> bytes:
+        if self._framing.kind != "chunked":
+            return body
+        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        return chunk + b"0\r\n\r\n" if last else chunk
+
+    # --- the client's side -----------------------------------------------------------------------
+
+    def _watch(self, stream: Splice) -> None:
+        """Send the rest of the body, if there is one, and notice when the client goes away."""
+        if self._more:
+            self._start_watching(stream)
+        else:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(WATCH_AFTER, self._start_watching, stream)
+
+    def _start_watching(self, stream: Splice) -> None:
+        self._timer = None
+        self._rest = asyncio.create_task(self._pump(stream))
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+
+    async def _pump(self, stream: Splice) -> None:
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.end("gone")
+                return
+            last = not message.get("more_body", False)
+            stream.write(self._coded(message.get("body", b""), last=last))
+            await stream.drain()
+            self._more = not last
+
+    # --- the app's side --------------------------------------------------------------------------
+
+    async def _relay(
+        self, admitted: Admitted, stream: Splice, response: AppResponse, *, repeatable: bool
+    ) -> None:
+        self._watch(stream)
+        await self._read_head(stream, response, repeatable=repeatable)
+        self._status = response.status
+        fields = to_client(response.headers, admitted.path.prefix, response.status)
+        await self._send(
+            {"type": "http.response.start", "status": response.status, "headers": fields}
+        )
+        while not response.complete:
+            body = response.take()
+            if body:
+                await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            await self._read_more(stream, response)
+        self.finished = True
+        await self._send({"type": "http.response.body", "body": response.take()})
+
+    async def _read_head(self, stream: Splice, response: AppResponse, *, repeatable: bool) -> None:
+        data = await stream.read()
+        if not data and stream.uses and repeatable:
+            raise _Stale
+        while data and not response.started:
+            response.feed(data)
+            if not response.started:
+                data = await stream.read()
+        if not data:
+            response.feed_eof()
+
+    async def _read_more(self, stream: Splice, response: AppResponse) -> None:
+        data = await stream.read()
+        if data:
+            response.feed(data)
+        else:
+            response.feed_eof()
+
+    # --- answers of our own ----------------------------------------------------------------------
+
+    async def answer(self, turned: TurnedAway) -> None:
+        """Say what is to be said, unless the app's response has begun: then it is cut off."""
+        if self._status:
+            return
+        self.finished = True
+        status, fields, body = own_answer(self.gateway, self.scope["headers"], turned)
+        self._status = status
+        if self._framing.kind != "none" or framed(self.scope["headers"]):
+            fields.append((b"connection", b"close"))  # the body may not have been read
+        await self._send({"type": "http.response.start", "status": status, "headers": fields})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def note(self, seconds: float) -> None:
+        """Write the line of the access log."""
+        self.note_as(self.scope["method"], self._status, seconds)

@@ -1,0 +1,137 @@
+"""What requests and WebSockets have in common: a connection to the app, an early end, answers."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .. import pages
+from ..access import ServerAway
+from ..core import Gateway
+from ..forwarding import Headers, forwarded_fields, header
+from ..gate import Admitted, Scope, TurnedAway
+from ..upstream import AppRefused, AppUnreachable, Splice
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+#: Seconds for which an agent that does not answer is tried again: the time it takes to restart.
+CONNECT_PATIENCE = 6.0
+
+
+class ClientGone(Exception):
+    """The client ended the connection before it was answered."""
+
+
+class Passage:
+    """What HTTP and WebSocket have in common: admission, a connection, an early end."""
+
+    def __init__(self, gateway: Gateway, scope: Scope) -> None:
+        self.gateway = gateway
+        self.scope = scope
+        self.user = ""
+        self._task = asyncio.current_task()
+        self._ended = ""
+        self.finished = False
+
+    def revoke(self) -> None:
+        """End now, because the grant is gone."""
+        self.end("revoked")
+
+    def end(self, why: str) -> None:
+        """End the passage from outside, wherever it waits."""
+        if not self._ended and not self.finished and self._task is not None:
+            self._ended = why
+            self._task.cancel()
+
+    def take_end(self) -> str:
+        """Return why the passage was ended, after ``CancelledError``; ``""`` if by another."""
+        if self._ended and self._task is not None:
+            self._task.uncancel()
+        return self._ended
+
+    async def connect(self, admitted: Admitted) -> Splice:
+        """Return a new connection to the app, waiting for an agent that restarts."""
+        grant = admitted.grant
+        deadline = time.monotonic() + CONNECT_PATIENCE
+        pause = 0.05
+        while True:
+            node = self.gateway.tunnel.node(grant.node)
+            cause = "The gateway is not connected to the app’s node yet."
+            if node is not None:
+                try:
+                    return await self.gateway.pool.open((grant.node, grant.app_id), node.connect)
+                except AppRefused:
+                    raise await self._refused(admitted) from None
+                except (OSError, TimeoutError):
+                    cause = "The app’s node cannot be reached."
+            if time.monotonic() + pause > deadline:
+                raise AppUnreachable(cause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.5)
+
+    async def _refused(self, admitted: Admitted) -> Exception:
+        """The node has no such app: what we remember is old, so ask the server what is true."""
+        access = self.gateway.access
+        access.forget(admitted.question)
+        try:
+            answer = await access.ask(admitted.question)
+        except ServerAway:
+            return AppUnreachable("The app is not running on its node.")
+        if answer.status == 200:
+            return AppUnreachable("The app is not running on its node, or has just ended.")
+        return self.gateway.gate.refusal(self.scope, admitted.question, answer)
+
+    def forwarded(self) -> Headers:
+        """Return the fields that tell the app who is asking."""
+        client = self.scope.get("client")
+        return forwarded_fields(
+            client[0] if client else "unknown",
+            self.gateway.config.public_scheme,
+            header(self.scope["headers"], b"host"),
+        )
+
+    def note_as(self, method: str, status: int, seconds: float) -> None:
+        """Write the line of the access log; 499 stands for a client that went away first."""
+        client = self.scope.get("client")
+        address = client[0] if client else "-"
+        what = (method, self.scope["raw_path"])
+        self.gateway.log.add(address, self.user, what, status or 499, seconds)
+
+    def target(self) -> bytes:
+        """Return path and query, byte for byte as the client sent them."""
+        query: bytes = self.scope["query_string"]
+        raw: bytes = self.scope["raw_path"]
+        return raw + b"?" + query if query else raw
+
+
+def framed(headers: Headers) -> bool:
+    """Return whether the request has a body."""
+    return any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)
+
+
+def own_answer(
+    gateway: Gateway, headers: Headers, turned: TurnedAway
+) -> tuple[int, Headers, bytes]:
+    """Return status, header fields and body of an answer that the gateway gives itself."""
+    if turned.page is None:
+        fields = [
+            (b"location", turned.location.encode("latin-1")),
+            (b"cache-control", b"no-store"),
+            (b"content-length", b"0"),
+        ]
+        return 302, fields + turned.fields, b""
+    html = pages.wants_html(headers)
+    fields, body = pages.render(turned.page, html=html, home=gateway.config.server_public)
+    return turned.page.status, fields + turned.fields, body
+
+
+async def send_answer(gateway: Gateway, scope: Scope, send: Send, turned: TurnedAway) -> None:
+    """Answer an HTTP request to one of the gateway's own addresses."""
+    status, fields, body = own_answer(gateway, scope["headers"], turned)
+    if framed(scope["headers"]):
+        fields.append((b"connection", b"close"))
+    with contextlib.suppress(OSError):
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,278 @@
+"""WebSockets to apps: accepted only after the app accepted, passed on message by message."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+
+from channels.consumer import AsyncConsumer
+from websockets.client import ClientProtocol
+from websockets.exceptions import ProtocolError
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import OPEN
+from websockets.uri import WebSocketURI
+
+from .. import pages
+from ..core import Gateway
+from ..forwarding import Headers, to_app_websocket, to_client
+from ..gate import Admitted, Scope, TurnedAway
+from ..upstream import AppUnreachable, Splice
+from .passage import ClientGone, Passage, Receive, Send, own_answer
+
+log = logging.getLogger("gateway.websocket")
+
+#: Largest message in bytes, either way.
+MAX_MESSAGE = 256 * 1024 * 1024
+#: Seconds that the app has to answer a close.
+CLOSE_PATIENCE = 2.0
+REVOKED, APP_LOST = 3003, 1014  # registered: "forbidden", "bad gateway"
+_NOT_SENT = frozenset((1005, 1006, 1015))  # codes that only exist in memory
+_NOWHERE = WebSocketURI(False, "app", 80, "/", "")
+_HANDSHAKE_FIELDS = frozenset(
+    (b"sec-websocket-accept", b"sec-websocket-protocol", b"sec-websocket-extensions", b"date",
+     b"server", b"content-length")
+)  # fmt: skip
+
+
+class AppWebSocketConsumer(AsyncConsumer):
+    """One WebSocket to an app."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.monotonic()
+        socket = _Socket(scope["state"]["gateway"], scope, receive, send)
+        try:
+            await socket.run()
+        except TurnedAway as turned:
+            await socket.answer(turned)
+        except AppUnreachable as error:
+            await socket.answer(TurnedAway(pages.app_unreachable(str(error))))
+        except asyncio.CancelledError:
+            if not socket.take_end():
+                raise
+            await socket.answer(TurnedAway(pages.forbidden("Your access has ended.")))
+        except (ClientGone, OSError):
+            pass  # uvicorn's ClientDisconnected is an OSError
+        except Exception:
+            log.exception("A WebSocket could not be passed on.")
+            await socket.answer(TurnedAway(pages.failed()))
+        finally:
+            socket.note(time.monotonic() - began)
+
+
+class _Socket(Passage):
+    """Both ends of a WebSocket, and the two streams of messages between them."""
+
+    def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(gateway, scope)
+        self._receive = receive
+        self._send = send
+        self._status = 0
+        self._client_code: int | None = None
+        subprotocols = scope["subprotocols"] or None
+        self._app = ClientProtocol(_NOWHERE, subprotocols=subprotocols, max_size=MAX_MESSAGE)
+        self._early: Sequence[object] = ()
+        self._parts: list[bytes] = []
+        self._text = False
+
+    async def run(self) -> None:
+        """Carry the WebSocket to its end; raises what the consumer answers with a page."""
+        if (await self._receive())["type"] != "websocket.connect":
+            raise ClientGone
+        admitted = await self.gateway.gate.admit(self.scope)
+        self.user = admitted.grant.user
+        access = self.gateway.access
+        access.hold(admitted.question, admitted.grant, self)
+        try:
+            stream = await self.connect(admitted)
+            try:
+                await self._carry(admitted, stream)
+            finally:
+                key = (admitted.grant.node, admitted.grant.app_id)
+                self.gateway.pool.discard(key, stream, gently=True)
+        finally:
+            access.release(admitted.question, self)
+
+    async def _carry(self, admitted: Admitted, stream: Splice) -> None:
+        response = await self._handshake(admitted, stream)
+        if response.status_code != 101:
+            await self._pass_refusal(admitted, response)
+            return
+        self._status = 101
+        fields = [
+            (name, value)
+            for name, value in self._fields(admitted, response)
+            if name not in _HANDSHAKE_FIELDS
+        ]
+        accept = {"type": "websocket.accept", "headers": fields}
+        await self._send({**accept, "subprotocol": self._app.subprotocol})
+        upwards = asyncio.create_task(self._upwards(stream))
+        try:
+            await self._downwards(stream)
+        finally:
+            upwards.cancel()
+            with contextlib.suppress(asyncio.CancelledError, OSError):
+                await upwards
+        await self._close_client()
+
+    # --- handshake with the app ------------------------------------------------------------------
+
+    async def _handshake(self, admitted: Admitted, stream: Splice) -> Response:
+        fields = to_app_websocket(
+            self.scope["headers"], admitted.cookies.rest, self.forwarded(), stream.inject
+        )
+        request = Request(self.target().decode("ascii"), self._app.connect().headers)
+        del request.headers["Host"]
+        for name, value in fields:
+            request.headers[name.decode("latin-1")] = value.decode("latin-1")
+        self._app.send_request(request)
+        self._flush(stream)
+        while True:
+            data = await stream.read()
+            if data:
+                self._app.receive_data(data)
+            else:
+                self._app.receive_eof()
+            events = self._app.events_received()
+            if events and isinstance(events[0], Response):
+                self._early = events[1:]
+                return self._checked(events[0])
+            if self._app.handshake_exc is not None or not data:
+                raise AppUnreachable("The app did not answer the WebSocket.")
+
+    def _checked(self, response: Response) -> Response:
+        if response.status_code == 101 and self._app.handshake_exc is not None:
+            raise AppUnreachable("The app’s answer to the WebSocket is not valid.")
+        return response
+
+    def _fields(self, admitted: Admitted, response: Response) -> Headers:
+        raw = [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in response.headers.raw_items()
+        ]
+        return to_client(raw, admitted.path.prefix, response.status_code)
+
+    async def _pass_refusal(self, admitted: Admitted, response: Response) -> None:
+        """Give the client the app's own answer instead of a WebSocket."""
+        fields = [
+            (name, value)
+            for name, value in self._fields(admitted, response)
+            if name != b"content-length"
+        ]
+        await self._refuse(response.status_code, fields, bytes(response.body))
+
+    # --- messages --------------------------------------------------------------------------------
+
+    async def _downwards(self, stream: Splice) -> None:
+        """Pass what the app sends to the client, until either ends."""
+        for event in self._early:
+            await self._to_client(event)
+        while data := await stream.read():
+            self._app.receive_data(data)
+            for event in self._app.events_received():
+                await self._to_client(event)
+            self._flush(stream)
+            if self._app.close_rcvd is not None or self._app.parser_exc is not None:
+                return
+            await stream.drain()
+
+    async def _to_client(self, event: object) -> None:
+        if not isinstance(event, Frame) or event.opcode in (
+            Opcode.PING, Opcode.PONG, Opcode.CLOSE
+        ):  # fmt: skip
+            return
+        if event.opcode is not Opcode.CONT:
+            self._text = event.opcode is Opcode.TEXT
+        if not event.fin or self._parts:
+            self._parts.append(bytes(event.data))
+            if not event.fin:
+                return
+        data = b"".join(self._parts) if self._parts else bytes(event.data)
+        self._parts.clear()
+        await self._send_message(data)
+
+    async def _send_message(self, data: bytes) -> None:
+        if not self._text:
+            await self._send({"type": "websocket.send", "bytes": data})
+            return
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            self._app.fail(1007, "not UTF-8")
+            raise AppUnreachable("The app sent text that is not UTF-8.") from None
+        await self._send({"type": "websocket.send", "text": text})
+
+    async def _upwards(self, stream: Splice) -> None:
+        """Pass what the client sends to the app, until the client closes."""
+        while True:
+            message = await self._receive()
+            if self._app.state is not OPEN:
+                return
+            if message["type"] == "websocket.disconnect":
+                self._client_closed(message, stream)
+                return
+            text = message.get("text")
+            if text is not None:
+                self._app.send_text(text.encode())
+            else:
+                self._app.send_binary(message["bytes"])
+            self._flush(stream)
+            await stream.drain()
+
+    def _client_closed(self, message: dict[str, object], stream: Splice) -> None:
+        code = message.get("code", 1005)
+        self._client_code = code if isinstance(code, int) else 1005
+        try:
+            if self._client_code in _NOT_SENT:
+                self._app.send_close()
+            else:
+                self._app.send_close(self._client_code, str(message.get("reason") or ""))
+        except ProtocolError:
+            self._app.send_close(1002)
+        self._flush(stream)
+        asyncio.get_running_loop().call_later(CLOSE_PATIENCE, stream.abort)
+
+    def _flush(self, stream: Splice) -> None:
+        data = b"".join(self._app.data_to_send())
+        if data:
+            stream.write(data)
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    async def _close_client(self) -> None:
+        self.finished = True
+        if self._client_code is not None:
+            return
+        received = self._app.close_rcvd
+        code = received.code if received else APP_LOST
+        await self._close(1000 if code == 1005 else code, received.reason if received else "")
+
+    async def _close(self, code: int, reason: str) -> None:
+        with contextlib.suppress(OSError, RuntimeError):
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def answer(self, turned: TurnedAway) -> None:
+        """Refuse the handshake, or close what was accepted."""
+        if self._status == 101:
+            page = turned.page
+            revoked = page is not None and page.status == 403
+            await self._close(REVOKED if revoked else APP_LOST, page.title if page else "")
+            return
+        if turned.page is None:
+            turned = TurnedAway(pages.not_found())  # WebSockets are not redirected
+        await self._refuse(*own_answer(self.gateway, self.scope["headers"], turned))
+
+    async def _refuse(self, status: int, fields: Headers, body: bytes) -> None:
+        self._status = status
+        if "websocket.http.response" not in self.scope.get("extensions", {}):
+            await self._close(REVOKED, "")
+            return
+        start = {"type": "websocket.http.response.start", "status": status, "headers": fields}
+        with contextlib.suppress(OSError):
+            await self._send(start)
+            await self._send({"type": "websocket.http.response.body", "body": body})
+
+    def note(self, seconds: float) -> None:
+        """Write the line of the access log."""
+        self.note_as("WEBSOCKET", self._status, seconds)

@@ -1,0 +1,71 @@
+"""The gateway put together: one object that the lifespan makes and every request is given."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import httpx
+
+from .access import Access, http_ask
+from .accesslog import AccessLog
+from .config import Config, read_secret
+from .gate import Gate
+from .nodes import plain_client
+from .signin import SignIn
+from .tunnel import Tunnel
+from .upstream import Pool
+
+_SWEEP_SECONDS = 10.0
+
+
+class Gateway:
+    """Holds what outlives a request: the wire, the memory of grants, idle connections."""
+
+    def __init__(self, config: Config, log: AccessLog | None = None) -> None:
+        self.config = config
+        credential: Callable[[], str] = lambda: read_secret(config.credential_file)  # noqa: E731
+        credential()  # a missing or open one must stop the start, not the first request
+        limits = httpx.Limits(max_connections=64, max_keepalive_connections=32)
+        self._client = plain_client(base_url=config.server, timeout=10.0, limits=limits)
+        self.access = Access(
+            http_ask(self._client, credential), max_ttl=config.max_ttl, grace=config.grace
+        )
+        self.signin = SignIn(config, self._client, credential)
+        self.tunnel = Tunnel(config.server, credential, self.access, config.tls)
+        self.gate = Gate(config, self.access, self.signin)
+        self.pool = Pool()
+        self.log = log or AccessLog()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin what runs for as long as the gateway does."""
+        work = (self.tunnel.run(), self.access.recheck_forever(), self._sweep_forever())
+        self._tasks = [asyncio.create_task(one) for one in work]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self.pool.end()
+        await self.tunnel.aclose()
+        await self._client.aclose()
+        self.log.flush()
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            self.pool.sweep()
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, each in one sentence; empty when all is well."""
+        found = []
+        if not self.tunnel.connected:
+            found.append(f"The server is not connected: {self.tunnel.cause}.")
+        found += [
+            f"Node {node.address.name} is not connected: {node.cause}."
+            for node in self.tunnel.nodes.values()
+            if self.tunnel.connected and not node.up
+        ]
+        return found

@@ -1,0 +1,185 @@
+"""The gate: from a request to the app it may reach, or to the answer it gets instead."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from . import pages
+from .access import Access, ServerAway
+from .config import Config
+from .forwarding import (
+    MAX_HEADER_BYTES,
+    MAX_SESSIONS,
+    AppPath,
+    BadRequest,
+    Cookies,
+    Header,
+    Headers,
+    bearer_of,
+    check_headers,
+    check_path,
+    cookies_of,
+    header,
+    header_bytes,
+    is_project_path,
+    parse_app_path,
+    same_origin,
+)
+from .pages import Page
+from .protocol import AccessAnswer, AccessQuestion, Grant
+from .signin import SIGNOUT, SignIn, SignInLoop
+
+Scope = Mapping[str, Any]
+
+_SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+class Admitted(NamedTuple):
+    """A request that may pass: to which app, on which question it was granted what."""
+
+    path: AppPath
+    cookies: Cookies
+    question: AccessQuestion
+    grant: Grant
+
+
+class TurnedAway(Exception):
+    """The request is answered here: with ``page``, or by a redirect to ``location``."""
+
+    def __init__(
+        self, page: Page | None = None, location: str = "", fields: Headers | None = None
+    ) -> None:
+        super().__init__(page.code if page else "redirect")
+        self.page = page
+        self.location = location
+        self.fields: Headers = fields or []
+
+
+class Gate:
+    """Decides about requests for apps, without doing anything to them."""
+
+    def __init__(self, config: Config, access: Access, signin: SignIn) -> None:
+        self._config = config
+        self._access = access
+        self._signin = signin
+
+    async def admit(self, scope: Scope) -> Admitted:
+        """Return what the request may reach; raises ``TurnedAway``."""
+        headers: Headers = scope["headers"]
+        path = self._path(scope)
+        cookies = cookies_of(headers)
+        if header_bytes(headers) > MAX_HEADER_BYTES or len(cookies.sessions) > MAX_SESSIONS:
+            raise TurnedAway(pages.too_large(SIGNOUT), fields=_clearing(cookies, path))
+        bearer = bearer_of(headers)
+        question = AccessQuestion(path.owner, path.project, path.app, cookies.sessions, bearer)
+        grant = self._access.known(question) or await self._ask(scope, question)
+        if grant.token is None or bearer is None:
+            self._check_origin(scope)
+        return Admitted(path, cookies, question, grant)
+
+    def _path(self, scope: Scope) -> AppPath:
+        raw: bytes = scope["raw_path"]
+        path = parse_app_path(raw)
+        if path is None:
+            raise self._elsewhere(raw)
+        try:
+            check_path(raw)
+            check_headers(scope["headers"])
+        except BadRequest as error:
+            raise TurnedAway(pages.bad_request(str(error))) from error
+        if len(raw) < len(path.prefix):
+            raise TurnedAway(location=path.prefix.decode() + _query(scope))
+        return path
+
+    def _elsewhere(self, raw: bytes) -> TurnedAway:
+        if raw == b"/" or is_project_path(raw):
+            return TurnedAway(location=self._config.server_public + raw.decode("ascii"))
+        return TurnedAway(pages.not_found())
+
+    async def _ask(self, scope: Scope, question: AccessQuestion) -> Grant:
+        if not question.sessions and question.bearer is None:
+            raise self._sign_in(scope, "")
+        try:
+            answer = await self._access.ask(question)
+        except ServerAway:
+            raise TurnedAway(pages.server_away()) from None
+        if answer.status == 200 and answer.grant is not None:
+            return answer.grant
+        raise self.refusal(scope, question, answer)
+
+    def refusal(self, scope: Scope, question: AccessQuestion, answer: AccessAnswer) -> TurnedAway:
+        """Return what to say to a request that the server did not grant."""
+        if answer.status == 401 and question.bearer is None:
+            return self._sign_in(scope, answer.detail)
+        if answer.status == 401:
+            detail = answer.detail or "The token is not known, or has ended."
+            return TurnedAway(Page(401, "bad_token", "The token is not accepted", (detail,)))
+        if answer.status == 403:
+            return TurnedAway(pages.forbidden(answer.detail))
+        if answer.status == 409:
+            return TurnedAway(pages.not_running(answer.detail, self._project_page(answer.page)))
+        return TurnedAway(pages.not_found(answer.detail))
+
+    def _project_page(self, page: str) -> str:
+        if page.startswith(("http://", "https://")):
+            return page
+        return self._config.server_public + (page if page.startswith("/") else "/")
+
+    def _sign_in(self, scope: Scope, detail: str) -> TurnedAway:
+        """A page load goes to the server to sign in; a script's call is told so."""
+        headers: Headers = scope["headers"]
+        here = scope["raw_path"].decode("ascii") + _query(scope)
+        if scope["type"] != "http" or not pages.wants_html(headers):
+            return TurnedAway(Page(401, "signed_out", "No one is signed in", (detail,)))
+        if scope["method"] != "GET":
+            return TurnedAway(pages.sign_in(here))
+        if not _is_public_host(self._config, header(headers, b"host")):
+            # The pending state would be set for another host than the one that comes back.
+            return TurnedAway(location=self._config.public_url + here)
+        try:
+            location, fields = self._signin.begin(here, plain_cookies(headers))
+        except SignInLoop:
+            return TurnedAway(pages.sign_in_loop(SIGNOUT))
+        return TurnedAway(location=location, fields=fields)
+
+    def _check_origin(self, scope: Scope) -> None:
+        """Refuse what another site's page does with a person's cookie (security case 1)."""
+        headers: Headers = scope["headers"]
+        origin = header(headers, b"origin")
+        if scope["type"] == "http" and (scope["method"] in _SAFE_METHODS or not origin):
+            return
+        host = header(headers, b"host")
+        if not same_origin(origin, host, self._config.public_origin):
+            raise TurnedAway(pages.bad_origin())
+
+
+def _is_public_host(config: Config, host: bytes) -> bool:
+    """Return whether the browser came by the gateway's public name."""
+    default = b":443" if config.public_scheme == b"https" else b":80"
+    name = host.lower().removesuffix(default)
+    return not host or config.public_origin == config.public_scheme + b"://" + name
+
+
+def plain_cookies(headers: Headers) -> dict[str, str]:
+    """Return all cookies of a request, the first of each name."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        if name == b"cookie":
+            for part in value.decode("latin-1").split(";"):
+                key, _, content = part.strip().partition("=")
+                found.setdefault(key, content)
+    return found
+
+
+def _query(scope: Scope) -> str:
+    query: bytes = scope.get("query_string", b"")
+    return "?" + query.decode("ascii", "ignore") if query else ""
+
+
+def _clearing(cookies: Cookies, path: AppPath) -> list[Header]:
+    """Return the fields that expire the cookies sent, for the host and for the app's path."""
+    names = {pair.partition(b"=")[0] for pair in cookies.rest.split(b"; ")} - {b""}
+    return [
+        (b"set-cookie", name + b"=; Max-Age=0; Path=" + where)
+        for name in sorted(names)[:60]
+        for where in (b"/", path.prefix)
+    ]

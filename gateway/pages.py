@@ -1,0 +1,204 @@
+"""What the gateway says itself: small pages for people, JSON for programs."""
+
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+
+import msgspec
+from msgspec import Struct
+
+from .forwarding import Header, Headers, header
+
+_PAGE = Template(files("gateway").joinpath("templates/page.html").read_text(encoding="utf-8"))
+_POLICY = (
+    b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+    b"frame-ancestors 'self'"
+)
+
+
+class Action(Struct, frozen=True):
+    """A way on: a link, or a form post where it changes something."""
+
+    label: str
+    url: str
+    post: bool = False
+
+
+class Page(Struct, frozen=True):
+    """``retry``: seconds after which the page asks again by itself; 0 never."""
+
+    status: int
+    code: str
+    title: str
+    cause: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
+    retry: int = 0
+
+
+def not_running(detail: str, page: str) -> Page:
+    return Page(
+        409,
+        "not_running",
+        "This app is not running",
+        (detail, "Open it from the project’s page; files are as they were."),
+        (Action("Go to the project", page), Action("Try again", "")),
+    )
+
+
+def forbidden(detail: str) -> Page:
+    return Page(403, "forbidden", "You may not open this app", (detail,))
+
+
+def not_found(detail: str = "") -> Page:
+    cause = detail or "The address may be wrong, or the project was removed or made private."
+    return Page(404, "not_found", "There is nothing here, or you may not see it", (cause,))
+
+
+def server_away() -> Page:
+    return Page(
+        503,
+        "server_away",
+        "The server is away",
+        (
+            "The gateway cannot ask the server whether you may open this. Running apps go on.",
+            "This page tries again by itself.",
+        ),
+        (Action("Try now", ""),),
+        retry=3,
+    )
+
+
+def app_unreachable(detail: str) -> Page:
+    return Page(
+        502,
+        "app_unreachable",
+        "The app did not answer",
+        (detail, "This page tries again by itself."),
+        (Action("Try now", ""),),
+        retry=3,
+    )
+
+
+def sign_in(url: str) -> Page:
+    return Page(
+        401,
+        "sign_in",
+        "Sign in to open this app",
+        ("No one is signed in here, or the session has ended.",),
+        (Action("Sign in", url),),
+    )
+
+
+def sign_in_failed(detail: str, url: str) -> Page:
+    return Page(
+        400, "sign_in_failed", "The sign-in did not finish", (detail,), (Action("Try again", url),)
+    )
+
+
+def sign_in_loop(url: str) -> Page:
+    return Page(
+        400,
+        "sign_in_loop",
+        "The sign-in does not hold",
+        (
+            "You signed in, but the server does not know the session that the browser sent."
+            " An old cookie may be in the way.",
+            "Clear the session here, then open the app again.",
+        ),
+        (Action("Clear and start again", url, post=True),),
+    )
+
+
+def too_large(url: str) -> Page:
+    return Page(
+        431,
+        "headers_too_large",
+        "The browser sent too many cookies",
+        (
+            "Apps on this host have set more cookies than can be passed on."
+            " The ones that were sent are now cleared.",
+        ),
+        (Action("Try again", ""), Action("Clear all and sign out", url, post=True)),
+    )
+
+
+def bad_request(detail: str) -> Page:
+    return Page(400, "bad_request", "This request cannot be passed on", (detail,))
+
+
+def bad_origin() -> Page:
+    return Page(
+        403,
+        "foreign_origin",
+        "This request comes from another site",
+        ("Apps only take requests from their own pages. Use an API token to call them.",),
+    )
+
+
+def failed() -> Page:
+    return Page(
+        500,
+        "gateway_error",
+        "The gateway failed",
+        ("The cause is in the gateway’s log.",),
+        (Action("Try again", ""),),
+    )
+
+
+def wants_html(headers: Headers) -> bool:
+    """Return whether a person looks at the answer: a page load rather than a script's call."""
+    if header(headers, b"sec-fetch-mode") not in (b"", b"navigate"):
+        return False
+    return b"text/html" in header(headers, b"accept")
+
+
+def render(page: Page, *, html: bool, home: str = "/") -> tuple[Headers, bytes]:
+    """Return the header fields and the body of ``page``."""
+    body = _html(page, home) if html else _json(page)
+    kind = b"text/html; charset=utf-8" if html else b"application/json"
+    fields: list[Header] = [
+        (b"content-type", kind),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"same-origin"),
+        (b"content-security-policy", _POLICY),
+    ]
+    if page.retry:
+        fields.append((b"retry-after", str(page.retry).encode()))
+    if page.status == 401:
+        fields.append((b"www-authenticate", b'Bearer realm="AEN"'))
+    return fields, body
+
+
+def _json(page: Page) -> bytes:
+    detail = " ".join(part for part in (f"{page.title}.", *page.cause) if part)
+    return msgspec.json.encode({"code": page.code, "detail": detail})
+
+
+def _html(page: Page, home: str) -> bytes:
+    refresh = f'<meta http-equiv="refresh" content="{page.retry}">' if page.retry else ""
+    return _PAGE.substitute(
+        title=escape(page.title),
+        refresh=refresh,
+        cause="\n".join(f"<p>{escape(part)}</p>" for part in page.cause if part),
+        actions=_actions(page.actions),
+        status=page.status,
+        code=escape(page.code),
+        home=escape(home),
+    ).encode()
+
+
+def _actions(actions: Sequence[Action]) -> str:
+    return "\n".join(
+        _action(action, "button primary" if number == 0 else "button")
+        for number, action in enumerate(actions)
+    )
+
+
+def _action(action: Action, css: str) -> str:
+    label, url = escape(action.label), escape(action.url)
+    if action.post:
+        return f'<form method="post" action="{url}"><button class="{css}">{label}</button></form>'
+    return f'<a class="{css}" href="{url}">{label}</a>'

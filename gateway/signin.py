@@ -1,0 +1,189 @@
+"""Signing in through the server: OAuth 2, authorization code with PKCE (RFC 6749, 7636).
+
+All state is in the browser, in signed cookies that live for minutes, so that a restarted gateway
+finishes a sign-in that the one before it began. The session is the access token itself, opaque,
+in ``aen_gateway``.
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import httpx
+import msgspec
+from django.core import signing
+from msgspec import Struct
+
+from .config import Config
+from .forwarding import SESSION_COOKIE, Header, Headers, local_path
+
+#: Seconds a person may take to sign in.
+PENDING_SECONDS = 600
+#: Within so many seconds after a sign-in another one means that it did not hold.
+LOOP_SECONDS = 30
+MAX_ROUNDS = 2
+CALLBACK = "/-/callback"
+SIGNOUT = "/-/signout"
+_PENDING = "aen_signin"
+_ROUNDS = "aen_rounds"
+_SALT = "gateway.signin"
+
+
+class SignInError(Exception):
+    """The sign-in cannot be finished; ``str()`` is a sentence for the person."""
+
+    def __init__(self, message: str, next_path: str = "/") -> None:
+        super().__init__(message)
+        self.next_path = next_path
+
+
+class SignInLoop(Exception):
+    """The browser was signed in a moment ago, and its session is refused again."""
+
+
+class ServerSilent(Exception):
+    """The server could not be reached to finish the sign-in."""
+
+
+class Token(Struct):
+    """The part of the server's token response that is used."""
+
+    access_token: str
+    expires_in: int | None = None
+
+
+class SignIn:
+    """Begins and finishes sign-ins for one gateway."""
+
+    def __init__(
+        self, config: Config, client: httpx.AsyncClient, credential: Callable[[], str]
+    ) -> None:
+        self._config = config
+        self._client = client
+        self._credential = credential
+        self._secure = "; Secure" if config.public_scheme == b"https" else ""
+
+    @property
+    def _redirect_uri(self) -> str:
+        return self._config.public_url + CALLBACK
+
+    def begin(self, next_path: str, cookies: dict[str, str]) -> tuple[str, Headers]:
+        """Return where to send the browser, and the fields that set the pending state.
+
+        Raises ``SignInLoop`` if it was just sent there, more than twice.
+        """
+        rounds = _rounds(cookies)
+        if rounds is not None and rounds >= MAX_ROUNDS:
+            raise SignInLoop
+        state, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(48)
+        pending = {"state": state, "verifier": verifier, "next": local_path(next_path)}
+        fields = [self._cookie(_pending_name(state), signing.dumps(pending, salt=_SALT),
+                               PENDING_SECONDS, CALLBACK)]  # fmt: skip
+        if rounds is not None:
+            fields.append(self._cookie(_ROUNDS, str(rounds + 1), LOOP_SECONDS))
+        query = {
+            "response_type": "code",
+            "client_id": self._config.gateway_id,
+            "redirect_uri": self._redirect_uri,
+            "code_challenge": _challenge(verifier),
+            "code_challenge_method": "S256",
+            "state": state,
+        }
+        return f"{self._config.server_public}/oauth/authorize?{urlencode(query)}", fields
+
+    async def finish(self, query: dict[str, str], cookies: dict[str, str]) -> tuple[str, Headers]:
+        """Return the path to go on to, and the fields that set the session.
+
+        Raises ``SignInError`` or ``ServerSilent``.
+        """
+        pending = _pending(query.get("state", ""), cookies)
+        next_path = local_path(pending["next"])
+        if "code" not in query:
+            raise SignInError(_denied(query.get("error", "")), next_path)
+        token = await self._exchange(query["code"], pending["verifier"], next_path)
+        fields = [
+            self._cookie(SESSION_COOKIE, token.access_token, token.expires_in),
+            self._cookie(_pending_name(pending["state"]), "", 0, CALLBACK),
+        ]
+        if _rounds(cookies) is None:
+            fields.append(self._cookie(_ROUNDS, "0", LOOP_SECONDS))
+        return next_path, fields
+
+    async def _exchange(self, code: str, verifier: str, next_path: str) -> Token:
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self._redirect_uri,
+            "code_verifier": verifier,
+        }
+        client = httpx.BasicAuth(self._config.gateway_id, self._credential())
+        try:
+            answer = await self._client.post("/oauth/token", data=form, auth=client)
+        except httpx.HTTPError as error:
+            raise ServerSilent(str(error)) from error
+        if answer.status_code >= 500:
+            raise ServerSilent(f"the server answered {answer.status_code}")
+        try:
+            token = msgspec.json.decode(answer.content, type=Token)
+        except msgspec.DecodeError:
+            raise SignInError(
+                "The server did not accept the sign-in; it may have taken too long.", next_path
+            ) from None
+        if answer.status_code != 200 or not _fits_a_cookie(token.access_token):
+            raise SignInError("The server did not accept the sign-in.", next_path)
+        return token
+
+    def sign_out(self) -> Headers:
+        """Return the fields that take our cookies away."""
+        return [self._cookie(name, "", 0) for name in (SESSION_COOKIE, _ROUNDS)]
+
+    def _cookie(self, name: str, value: str, seconds: int | None, path: str = "/") -> Header:
+        age = "" if seconds is None else f"; Max-Age={seconds}"
+        text = f"{name}={value}; Path={path}; HttpOnly; SameSite=Lax{age}{self._secure}"
+        return b"set-cookie", text.encode("latin-1")
+
+
+def _challenge(verifier: str) -> str:
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _pending_name(state: str) -> str:
+    # One cookie for each sign-in under way: several tabs may be restored at once.
+    return f"{_PENDING}_{hashlib.sha256(state.encode()).hexdigest()[:8]}"
+
+
+def _pending(state: str, cookies: dict[str, str]) -> dict[str, str]:
+    held = cookies.get(_pending_name(state), "")
+    if not held:
+        raise SignInError(
+            "This browser did not begin the sign-in, or it took longer than ten minutes,"
+            " or the browser keeps no cookies for this address."
+        )
+    try:
+        pending: dict[str, str] = signing.loads(held, salt=_SALT, max_age=PENDING_SECONDS)
+    except signing.BadSignature:
+        raise SignInError("The sign-in took longer than ten minutes.") from None
+    if not hmac.compare_digest(pending["state"], state):
+        raise SignInError("This browser did not begin the sign-in.")
+    return pending
+
+
+def _rounds(cookies: dict[str, str]) -> int | None:
+    value = cookies.get(_ROUNDS, "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 3 else None
+
+
+def _denied(error: str) -> str:
+    if error == "access_denied":
+        return "The server did not let you in."
+    return "The server did not finish the sign-in."
+
+
+def _fits_a_cookie(token: str) -> bool:
+    return 0 < len(token) <= 3000 and all(
+        0x20 < ord(character) < 0x7F and character not in '",;\\' for character in token
+    )
