@@ -1,21 +1,21 @@
-"""The server's settings, for tests: a secret of their own, fast hashing, no manifest."""
+"""The server's settings, for tests: a secret of their own, fast hashing, a database file that goes."""
 
 import os
+import tempfile
+from pathlib import Path
 
 os.environ.setdefault("AEN_SECRET_KEY", "only-for-tests-" + "x" * 32)
 os.environ.setdefault("AEN_HOME", "/nonexistent/aen-tests")
+os.environ["AEN_PUBLIC_URL"] = "http://testserver"
 
 from aen_site.settings import *  # noqa: E402, F403
+from aen_site.settings import DATABASES, MIDDLEWARE
 
-ALLOWED_HOSTS = ["*"]
+MIDDLEWARE.remove("whitenoise.middleware.WhiteNoiseMiddleware")  # there are no collected files
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": ":memory:",
-        "TEST": {"NAME": None},
-    }
-}
+# A file, not memory: threads race for it as a site's processes do.
+_database = Path(tempfile.gettempdir()) / f"aen-test-{os.getuid()}-{os.getpid()}.sqlite3"
+DATABASES["default"] |= {"NAME": str(_database), "TEST": {"NAME": str(_database)}}
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

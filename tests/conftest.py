@@ -1,0 +1,52 @@
+"""The cast and the stage that most tests share."""
+
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture
+def center(db):
+    """A data center with a gateway and a node that is up and offers three apps."""
+    from django.utils import timezone
+
+    from datacenters import actions
+    from datacenters.models import Node
+
+    row = actions.ensure_data_center("north", by=None)
+    gateway, credential = actions.enroll_gateway("north", row, "http://gateway.test", by=None)
+    node = actions.enroll_node("node-1", row, "unix:/nowhere/agent.sock", by=None)
+    offers = [
+        {"name": "lab", "title": "JupyterLab", "icon": "lab", "landing": ""},
+        {"name": "notebook", "title": "Notebook", "icon": "notebook", "landing": ""},
+        {"name": "terminal", "title": "Terminal", "icon": "terminal", "landing": ""},
+    ]
+    Node.objects.filter(pk=node.pk).update(
+        up=True, last_seen=timezone.now(), status={"apps": offers}
+    )
+    node.refresh_from_db()
+    return SimpleNamespace(row=row, gateway=gateway, credential=credential, node=node)
+
+
+@pytest.fixture
+def cast(db):
+    """Mira owns, max manages, edda edits, vera views, otto is no member, ada administers."""
+    from accounts import actions
+
+    names = ["mira", "max", "edda", "vera", "otto"]
+    people = {name: actions.create_user(name, by=None, password=f"{name}-Secret-1") for name in names}
+    people["ada"] = actions.create_user(
+        "ada", by=None, password="ada-Secret-1", is_staff=True, is_superuser=True
+    )
+    return SimpleNamespace(**people)
+
+
+@pytest.fixture
+def project(center, cast):
+    """Mira's private project ``forecast``, with a manager, an editor and a viewer."""
+    from projects import actions
+
+    row = actions.create_project(cast.mira, "forecast", summary="Day-ahead load")
+    for person, role in [("max", "manager"), ("edda", "editor"), ("vera", "viewer")]:
+        actions.set_role(row, person, role, by=cast.mira)
+    return row

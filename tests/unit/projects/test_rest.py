@@ -1,0 +1,143 @@
+import json
+
+import pytest
+
+from accounts import actions as accounts
+from projects import actions
+from projects.models import AppInstance
+
+
+@pytest.fixture
+def call(client):
+    """Call the REST API as somebody: ``call(user, "post", "projects", {...})`` → status, body."""
+
+    def _call(user, method, path, data=None):
+        headers = {}
+        if user is not None:
+            _, secret = accounts.create_token(user, "test", ["api"], by=user)
+            headers["Authorization"] = f"Bearer {secret}"
+        answer = getattr(client, method)(
+            f"/api/v1/{path}", data, content_type="application/json", headers=headers
+        ) if data is not None else getattr(client, method)(f"/api/v1/{path}", headers=headers)  # fmt: skip
+        return answer.status_code, json.loads(answer.content or b"null")
+
+    return _call
+
+
+def test_without_a_token_one_is_told_how_to_get_in(call, db):
+    status, body = call(None, "get", "projects")
+    assert (status, body["code"]) == (401, "not_signed_in")
+
+
+def test_a_token_without_the_scope_opens_nothing(client, cast):
+    _, secret = accounts.create_token(cast.mira, "test", ["apps"], by=cast.mira)
+    answer = client.get("/api/v1/projects", headers={"Authorization": f"Bearer {secret}"})
+    assert answer.status_code == 401
+
+
+def test_the_web_session_needs_csrf_to_write(center, cast):
+    from django.test import Client
+
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.mira, backend="django.contrib.auth.backends.ModelBackend")
+    assert client.get("/api/v1/projects").status_code == 200
+    answer = client.post("/api/v1/projects", {"name": "forecast"}, content_type="application/json")
+    assert answer.status_code == 403
+
+
+def test_creating_a_project_answers_with_it(call, center, cast):
+    status, body = call(cast.mira, "post", "projects", {"name": "forecast", "visibility": "private"})
+    assert status == 201
+    assert (body["owner"], body["name"], body["role"]) == ("mira", "forecast", "owner")
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({"name": "For cast"}, "name"),
+        ({"name": "apps"}, "name"),
+        ({"name": "forecast", "visibility": "secret"}, "visibility"),
+        ({"name": "forecast", "data_center": "moon"}, "data_center"),
+        ({"name": "forecast", "summary": "x" * 201}, "summary"),
+        ({"visibility": "private"}, "name"),
+        ({"name": 5}, "name"),
+    ],
+)
+def test_bad_input_names_its_field(call, center, cast, data, field):
+    status, body = call(cast.mira, "post", "projects", data)
+    assert (status, body["field"]) == (422, field)
+    assert set(body) == {"code", "detail", "field"}
+
+
+def test_a_name_taken_is_409(call, project, cast):
+    status, body = call(cast.mira, "post", "projects", {"name": "forecast"})
+    assert (status, body["code"]) == (409, "conflict")
+
+
+EVERY_CALL = [
+    ("get", "projects/mira/forecast", None),
+    ("patch", "projects/mira/forecast", {"summary": "mine"}),
+    ("delete", "projects/mira/forecast", None),
+    ("get", "projects/mira/forecast/team", None),
+    ("put", "projects/mira/forecast/team/otto", {"role": "manager"}),
+    ("delete", "projects/mira/forecast/team/edda", None),
+    ("get", "projects/mira/forecast/apps", None),
+    ("post", "projects/mira/forecast/apps/lab/start", {}),
+    ("post", "projects/mira/forecast/apps/lab/stop", {}),
+    ("get", "projects/mira/forecast/apps/lab", None),
+    ("get", "projects/mira/forecast/apps/lab/log", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "data"), EVERY_CALL)
+def test_outsiders_get_404_as_for_what_is_not_there(call, project, cast, method, path, data):
+    outsider = call(cast.otto, method, path, data)
+    assert outsider == call(cast.otto, method, path.replace("forecast", "nothing"), data)
+    assert outsider[0] == 404
+
+
+def test_members_get_403_for_what_their_role_does_not_allow(call, project, cast):
+    assert call(cast.vera, "post", "projects/mira/forecast/apps/lab/start", {})[0] == 403
+    assert call(cast.edda, "delete", "projects/mira/forecast")[0] == 403
+
+
+def test_the_list_holds_only_what_one_may_see(call, project, cast):
+    assert call(cast.otto, "get", "projects")[1]["items"] == []
+    assert [p["name"] for p in call(cast.vera, "get", "projects")[1]["items"]] == ["forecast"]
+    assert call(cast.vera, "get", "projects?search=elsewhere")[1]["count"] == 0
+
+
+def test_start_show_and_stop(call, project, cast):
+    status, started = call(cast.mira, "post", "projects/mira/forecast/apps/lab/start", {})
+    assert (status, started["state"], started["url"]) == (202, "requested", None)
+    again = call(cast.mira, "post", "projects/mira/forecast/apps/lab/start", {})[1]
+    assert again["id"] == started["id"]
+    AppInstance.objects.update(state="running")
+    shown = call(cast.mira, "get", "projects/mira/forecast/apps/lab")[1]
+    assert shown["url"] == "http://gateway.test/mira/forecast/lab/"
+    status, stopped = call(cast.mira, "post", "projects/mira/forecast/apps/lab/stop", {})
+    assert (status, stopped["state"], stopped["url"]) == (202, "stopping", None)
+
+
+def test_one_does_not_see_anothers_instance(call, project, cast):
+    actions.start_app(project, "lab", by=cast.mira)
+    assert call(cast.edda, "get", "projects/mira/forecast/apps/lab")[1]["state"] == "stopped"
+
+
+def test_an_unknown_app_is_404(call, project, cast):
+    assert call(cast.mira, "get", "projects/mira/forecast/apps/chess")[0] == 404
+    assert call(cast.mira, "post", "projects/mira/forecast/apps/chess/stop", {})[0] == 404
+
+
+def test_health_names_what_does_not_work(call, center):
+    status, body = call(None, "get", "health")
+    assert (status, body) == (
+        200,
+        {"status": "problem", "messages": ["Gateway north is not connected."]},
+    )
+
+
+def test_openapi_is_served(call, db):
+    status, body = call(None, "get", "openapi.json")
+    assert status == 200
+    assert "/api/v1/projects/{owner}/{name}/apps/{app}/start" in body["paths"]
