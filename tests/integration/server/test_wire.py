@@ -1,0 +1,166 @@
+"""Wire 1 from the gateway's side: a real WebSocket application over the real database."""
+
+import asyncio
+import contextlib
+
+import pytest
+import uvicorn
+import websockets
+from channels.db import database_sync_to_async as in_thread
+from msgspec import Raw
+
+from accounts import actions as accounts
+from aen_site.asgi import application
+from compute_agent.protocol import AppStatus, Launch, NodeStatus, Snapshot, decode_command
+from compute_agent.protocol import encode as encode_report
+from datacenters import actions as datacenters
+from datacenters.models import Gateway, Node
+from gateway.protocol import (
+    FromNode,
+    Hello,
+    NodeLink,
+    Nodes,
+    Revoke,
+    ToNode,
+    Welcome,
+    decode_from_server,
+    encode,
+)
+from projects import actions
+from projects.models import AppInstance
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PATIENCE = 10
+
+
+class Wire:
+    """A gateway's end of the wire."""
+
+    def __init__(self, socket):
+        self.socket = socket
+
+    async def say(self, message):
+        await self.socket.send(encode(message).decode())
+
+    async def hear(self, kind):
+        """Return the next message of that kind."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                message = decode_from_server(await self.socket.recv())
+                if isinstance(message, kind):
+                    return message
+
+    async def report(self, node, report):
+        await self.say(FromNode(node.pk.hex, Raw(encode_report(report))))
+
+
+@pytest.fixture
+async def dial(center):
+    """Dial the server, as it is served, with a credential."""
+    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="warning"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    async with contextlib.AsyncExitStack() as opened:
+
+        async def _dial(credential=center.credential):
+            address = f"ws://127.0.0.1:{port}/gateway/wire"
+            headers = {"Authorization": f"Bearer {credential}"}
+            connection = websockets.connect(address, additional_headers=headers, proxy=None)
+            wire = Wire(await opened.enter_async_context(connection))
+            await wire.say(Hello("1"))
+            wire.welcome = await wire.hear(Welcome)
+            return wire
+
+        yield _dial
+    server.should_exit = True
+    await serving
+
+
+@pytest.fixture
+async def wire(dial):
+    """An open wire that was welcomed."""
+    return await dial()
+
+
+async def until(condition):
+    """Wait until a synchronous look at the database finds ``condition`` true."""
+    async with asyncio.timeout(PATIENCE):
+        while not await in_thread(condition)():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_wrong_credential_is_turned_away(dial):
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await dial("wrong")
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_gateway_is_welcomed_with_its_nodes_and_counts_as_up(wire, center):
+    assert [node.address for node in wire.welcome.nodes] == ["unix:/nowhere/agent.sock"]
+    await until(lambda: Gateway.objects.get().is_up)
+
+
+async def test_a_start_goes_out_and_what_the_node_reports_comes_in(wire, project, cast, center):
+    row = await in_thread(actions.start_app)(project, "lab", by=cast.mira)
+    message = await wire.hear(ToNode)
+    assert isinstance(decode_command(bytes(message.body)), Launch)
+    await wire.report(center.node, AppStatus(app_id=row.pk.hex, revision=1, state="running"))
+    await until(lambda: AppInstance.objects.get().state == "running")
+
+
+async def test_a_revocation_goes_out_at_once(wire, cast):
+    await in_thread(accounts.lock_user)(cast.mira, by=cast.ada)
+    assert await wire.hear(Revoke) == Revoke("user", cast.mira.pk.hex)
+
+
+async def test_a_revocation_before_the_connection_is_not_repeated(dial, cast):
+    await in_thread(accounts.lock_user)(cast.mira, by=cast.ada)
+    wire = await dial()
+    await in_thread(accounts.lock_user)(cast.otto, by=cast.ada)
+    assert await wire.hear(Revoke) == Revoke("user", cast.otto.pk.hex)
+
+
+async def test_a_gateway_cannot_speak_for_a_node_of_another_data_center(wire, center):
+    def elsewhere():
+        south = datacenters.ensure_data_center("south", by=None)
+        return datacenters.enroll_node("node-9", south, "unix:/x", by=None)
+
+    other = await in_thread(elsewhere)()
+    await wire.say(NodeLink(other.pk.hex, up=True))
+    await wire.say(NodeLink(center.node.pk.hex, up=False, cause="mark"))
+    await until(lambda: Node.objects.get(pk=center.node.pk).cause == "mark")
+    assert not await in_thread(lambda: Node.objects.get(pk=other.pk).up)()
+
+
+async def test_nonsense_does_not_end_the_wire(wire, center):
+    await wire.socket.send('{"type": "no such"}')
+    await wire.socket.send("not even JSON")
+    await wire.say(FromNode(center.node.pk.hex, Raw(b'{"type":"app"}')))
+    await wire.report(center.node, Snapshot(()))
+    status = NodeStatus("root", "root", "box", "1", ())
+    await wire.report(center.node, status)
+    await until(lambda: Node.objects.get().status.get("hostname") == "box")
+
+
+async def test_a_new_node_is_told_to_its_gateway(wire, center, monkeypatch):
+    monkeypatch.setattr("datacenters.consumers.NOTE_EVERY", 0.0)
+    await in_thread(datacenters.enroll_node)("node-2", center.row, "unix:/y", by=None)
+    names = [node.name for node in (await wire.hear(Nodes)).nodes]
+    assert names == ["node-1", "node-2"]
+
+
+async def test_when_the_gateway_goes_its_nodes_are_out_of_reach_with_the_cause(wire):
+    await wire.socket.close()
+    await until(lambda: not Node.objects.get().up)
+    assert "gateway" in await in_thread(lambda: Node.objects.get().cause)()
+
+
+async def test_the_newer_of_two_connections_of_a_gateway_counts(wire, dial):
+    newer = await dial()
+    with pytest.raises(websockets.ConnectionClosed) as closed:
+        await wire.hear(Nodes)
+    assert closed.value.rcvd.code == 4409
+    await newer.say(NodeLink("0" * 32, up=True))
+    await until(lambda: Gateway.objects.get().is_up)
