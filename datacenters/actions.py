@@ -1,8 +1,5 @@
 """Every change to data centers, gateways and nodes, audited."""
 
-from django.db import IntegrityError
-from django.db.models import ProtectedError
-
 from accounts import audit, names
 from accounts.errors import Conflict, Invalid
 from accounts.models import User
@@ -86,15 +83,22 @@ def drain_node(node: Node, *, drain: bool, by: User | None) -> None:
         audit.record("node.drain" if drain else "node.activate", node.name, by=by)
 
 
-def remove(row: Gateway | Node, *, by: User | None) -> None:
-    """Remove a gateway or a node; a node with projects stays, with the reason."""
-    kind = "gateway" if isinstance(row, Gateway) else "node"
-    try:
-        with atomic():
-            audit.record(f"{kind}.remove", row.name, by=by)
-            row.delete()
-            wake()
-    except (ProtectedError, IntegrityError) as error:
-        raise Conflict(
-            f"The {kind} {row.name} still holds projects. Move or delete them first."
-        ) from error
+def remove_gateway(gateway: Gateway, *, by: User | None) -> None:
+    """Remove a gateway: its credential and what people opened through it end at once."""
+    with atomic():
+        audit.record("gateway.remove", gateway.name, by=by)
+        gateway.delete()
+
+
+def remove_node(node: Node, *, by: User | None) -> None:
+    """Remove a node; one that holds projects or running apps stays, with the reason."""
+    if node.projects.exists():
+        raise Conflict(f"{node.name} still holds projects. Move or delete them first.")
+    runs = node.instances.filter(ended_at=None)
+    if runs.exists():
+        raise Conflict(f"Apps still run on {node.name}. Stop them first.")
+    with atomic():
+        audit.record("node.remove", node.name, by=by)
+        node.instances.all().delete()
+        node.delete()
+        wake()

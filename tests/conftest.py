@@ -34,7 +34,9 @@ def cast(db):
     from accounts import actions
 
     names = ["mira", "max", "edda", "vera", "otto"]
-    people = {name: actions.create_user(name, by=None, password=f"{name}-Secret-1") for name in names}
+    people = {
+        name: actions.create_user(name, by=None, password=f"{name}-Secret-1") for name in names
+    }
     people["ada"] = actions.create_user(
         "ada", by=None, password="ada-Secret-1", is_staff=True, is_superuser=True
     )

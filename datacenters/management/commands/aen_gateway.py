@@ -56,5 +56,5 @@ class Command(ActionCommand):
         row = Gateway.objects.filter(name=options["name"]).first()
         if row is None:
             raise CommandError(f"There is no gateway “{options['name']}”.")
-        actions.remove(row, by=None)
+        actions.remove_gateway(row, by=None)
         self.stdout.write(f"Removed {row.name}.")

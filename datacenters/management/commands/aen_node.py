@@ -62,7 +62,7 @@ class Command(ActionCommand):
 
     def _remove(self, options: dict[str, Any]) -> None:
         row = self._find(options["name"])
-        actions.remove(row, by=None)
+        actions.remove_node(row, by=None)
         self.stdout.write(f"Removed {row.name}.")
 
     @staticmethod

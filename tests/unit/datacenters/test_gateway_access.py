@@ -70,7 +70,9 @@ def test_nobody_is_asked_to_sign_in(running, ask):
     assert ask(sessions=("made-up",)).status == 401
 
 
-def test_of_two_cookies_of_one_name_the_valid_one_counts_in_either_order(running, ask, cast, center):
+def test_of_two_cookies_of_one_name_the_valid_one_counts_in_either_order(
+    running, ask, cast, center
+):
     secret = session_of(cast.mira, center.gateway)
     assert ask(sessions=("stale", secret)).status == 200
     assert ask(sessions=(secret, "stale")).status == 200

@@ -12,7 +12,9 @@ from datacenters.models import GatewaySession, SignInCode
 from datacenters.oauth import CODE_LIFETIME
 
 VERIFIER = "v" * 50
-CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+CHALLENGE = (
+    base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+)
 CALLBACK = "http://gateway.test/-/callback"
 
 

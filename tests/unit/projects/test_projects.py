@@ -11,7 +11,9 @@ from projects import access, actions
 from projects.models import Project
 
 
-@pytest.mark.parametrize("name", ["", "a", "Fore", "9lives", "a" * 33, "fore cast", "fore_cast", "..", "a/b"])
+@pytest.mark.parametrize(
+    "name", ["", "a", "Fore", "9lives", "a" * 33, "fore cast", "fore_cast", "..", "a/b"]
+)
 def test_a_name_outside_the_rule_is_refused(center, cast, name):
     with pytest.raises(Invalid) as caught:
         actions.create_project(cast.mira, name)

@@ -46,7 +46,9 @@ def test_the_web_session_needs_csrf_to_write(center, cast):
 
 
 def test_creating_a_project_answers_with_it(call, center, cast):
-    status, body = call(cast.mira, "post", "projects", {"name": "forecast", "visibility": "private"})
+    status, body = call(
+        cast.mira, "post", "projects", {"name": "forecast", "visibility": "private"}
+    )
     assert status == 201
     assert (body["owner"], body["name"], body["role"]) == ("mira", "forecast", "owner")
 

@@ -1,0 +1,103 @@
+"""People, tokens, audit and jobs in the Django admin."""
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from . import actions, names
+from .admin_base import ReadOnlyAdmin
+from .errors import ActionError
+from .models import ApiToken, AuditEntry, Job, User
+
+
+class NewUserForm(forms.ModelForm):
+    """Adding a person: their name; they set the password by a link."""
+
+    class Meta:
+        model = User
+        fields = ["username", "first_name"]
+
+    def clean_username(self) -> str:
+        try:
+            return names.check("username", self.cleaned_data["username"], names.RESERVED_OWNERS)
+        except ActionError as error:
+            raise forms.ValidationError(error.detail) from error
+
+
+@admin.register(User)
+class UserAdmin(ReadOnlyAdmin):
+    list_display = ["username", "first_name", "is_staff", "is_active", "last_login"]
+    list_filter = ["is_staff", "is_active"]
+    search_fields = ["username", "first_name"]
+    form = NewUserForm
+    fields = ["username", "first_name"]
+    actions = ["lock", "unlock", "make_administrator", "unmake_administrator"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self._allows_actions(request)
+
+    def get_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        if obj is None:
+            return ["username", "first_name"]
+        return ["username", "first_name", "unix_account", "is_staff", "is_active", "last_login"]
+
+    def save_model(
+        self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool
+    ) -> None:
+        made = actions.create_user(obj.username, by=request.user, full_name=obj.first_name)
+        obj.pk = made.pk
+        obj.__dict__.update(made.__dict__)
+        link = request.build_absolute_uri(actions.password_link(made))
+        self.message_user(request, f"They set their password once at: {link}", messages.WARNING)
+
+    @admin.action(description="Lock: sign out everywhere, refuse sign-in", permissions=["act"])
+    def lock(self, request: HttpRequest, rows: QuerySet[User]) -> None:
+        self.act(request, rows, lambda row: actions.lock_user(row, by=request.user))
+
+    @admin.action(description="Unlock", permissions=["act"])
+    def unlock(self, request: HttpRequest, rows: QuerySet[User]) -> None:
+        self.act(request, rows, lambda row: actions.unlock_user(row, by=request.user))
+
+    @admin.action(description="Make an administrator", permissions=["act"])
+    def make_administrator(self, request: HttpRequest, rows: QuerySet[User]) -> None:
+        self._set_administrator(request, rows, administrator=True)
+
+    @admin.action(description="Make an ordinary user again", permissions=["act"])
+    def unmake_administrator(self, request: HttpRequest, rows: QuerySet[User]) -> None:
+        self._set_administrator(request, rows, administrator=False)
+
+    def _set_administrator(
+        self, request: HttpRequest, rows: QuerySet[User], *, administrator: bool
+    ) -> None:
+        self.act(
+            request,
+            rows,
+            lambda row: actions.set_administrator(
+                row, administrator=administrator, by=request.user
+            ),
+        )
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin):
+    list_display = ["user", "name", "scopes", "created_at", "last_used_at"]
+    search_fields = ["user__username", "name"]
+    actions = ["revoke"]
+
+    @admin.action(description="Revoke", permissions=["act"])
+    def revoke(self, request: HttpRequest, rows: QuerySet[ApiToken]) -> None:
+        self.act(request, rows, lambda row: actions.revoke_token(row, by=request.user))
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ["at", "actor_name", "verb", "target", "detail"]
+    list_filter = ["verb"]
+    search_fields = ["actor_name", "target"]
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnlyAdmin):
+    list_display = ["kind", "state", "attempts", "run_at", "ended_at", "error"]
+    list_filter = ["state", "kind"]

@@ -1,0 +1,80 @@
+"""What is wrong with this installation, and how to mend it."""
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from accounts.models import User
+from aen_site import health
+from datacenters.models import Gateway
+
+#: One finding: what is wrong, and what mends it.
+Finding = tuple[str, str]
+
+
+class Command(BaseCommand):
+    help = "Say what is wrong with this installation and how to mend it. Exits 1 if anything is."
+    requires_system_checks = "__all__"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, **options: Any) -> None:
+        findings = list(find())
+        if options["json"]:
+            rows = [{"problem": problem, "mend": mend} for problem, mend in findings]
+            self.stdout.write(json.dumps(rows, indent=2))
+        elif not findings:
+            self.stdout.write("Nothing is wrong.")
+        else:
+            for problem, mend in findings:
+                self.stdout.write(f"{problem}\n    {mend}")
+        if findings:
+            raise SystemExit(1)
+
+
+def find() -> Iterator[Finding]:
+    """Yield what is wrong; a database that does not answer ends the search."""
+    yield from _addresses()
+    try:
+        yield from _database()
+        yield from _people()
+        yield from _parts()
+    except DatabaseError as error:
+        yield f"The database does not answer: {error}", "Check AEN_DATABASE_URL and its server."
+
+
+def _addresses() -> Iterator[Finding]:
+    public = urlsplit(settings.AEN_PUBLIC_URL)
+    loopback = public.hostname in ("127.0.0.1", "localhost", "::1")
+    if public.scheme != "https" and not loopback:
+        yield (
+            f"People reach this site by {settings.AEN_PUBLIC_URL}, which is not encrypted.",
+            "Put NGINX with a certificate in front and set AEN_PUBLIC_URL to its https address.",
+        )
+
+
+def _database() -> Iterator[Finding]:
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        yield "The database is older than this version of AEN.", "Run: manage.py migrate"
+
+
+def _people() -> Iterator[Finding]:
+    if not User.objects.filter(is_superuser=True, is_active=True).exists():
+        yield "There is no administrator.", "Run: manage.py aen_superuser add USER"
+
+
+def _parts() -> Iterator[Finding]:
+    mend = "Look into the log of that process: AEN_HOME/log. Supervisor restarts what ended."
+    for message in health.messages():
+        yield message, mend
+    if not Gateway.objects.exists():
+        yield "No gateway is enrolled.", "Run: manage.py aen_gateway enroll --help"

@@ -1,0 +1,139 @@
+"""The commands of manage.py, as an administrator types them."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts import tokens
+from accounts.models import User
+from datacenters.models import Gateway, Node
+
+
+def run(*args):
+    """Run a command and return what it printed."""
+    out = StringIO()
+    call_command(*args, stdout=out)
+    return out.getvalue()
+
+
+def test_adding_a_user_prints_a_link_that_sets_the_password_once(db, client):
+    link = run("aen_user", "add", "nora").split()[-1]
+    assert link.startswith("http://testserver/accounts/password/")
+    assert not User.objects.get().has_usable_password() is None
+
+
+def test_a_password_may_come_from_a_file_and_is_not_printed(db, tmp_path):
+    file = tmp_path / "password"
+    file.write_text("correct-horse-9\n")
+    printed = run("aen_user", "add", "nora", "--password-file", str(file))
+    assert "correct-horse-9" not in printed
+    assert User.objects.get().check_password("correct-horse-9")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("aen_user", "add", "Nora!"),
+        ("aen_user", "lock", "nobody"),
+        ("aen_superuser", "add", "nobody"),
+        ("aen_token", "nobody"),
+        ("aen_node", "enroll", "n1", "--address", "unix:/x", "--data-center", "moon"),
+        ("aen_node", "drain", "n1"),
+        ("aen_gateway", "remove", "g1"),
+    ],
+)
+def test_what_is_refused_is_one_line_and_a_failure(db, args):
+    with pytest.raises(CommandError) as refused:
+        run(*args)
+    assert "\n" not in str(refused.value)
+
+
+def test_locking_and_unlocking(cast):
+    run("aen_user", "lock", "mira")
+    assert not User.objects.get(username="mira").is_active
+    run("aen_user", "unlock", "mira")
+    assert User.objects.get(username="mira").is_active
+
+
+def test_making_and_unmaking_an_administrator(cast):
+    run("aen_superuser", "add", "mira")
+    assert User.objects.get(username="mira").is_superuser
+    run("aen_superuser", "remove", "mira")
+    assert not User.objects.get(username="mira").is_superuser
+
+
+def test_a_token_is_printed_alone_for_use_in_scripts(cast):
+    secret = run("aen_token", "mira", "--scope", "apps").strip()
+    assert tokens.find(secret, "apps").user == cast.mira
+    assert tokens.find(secret, "api") is None
+
+
+def test_enrolling_a_gateway_writes_its_credential_for_it_alone(db, tmp_path):
+    file = tmp_path / "credential"
+    printed = run(
+        "aen_gateway", "enroll", "north", "--url", "http://g.test", "--credential-file", str(file)
+    )
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.read_text() not in printed
+
+
+def test_nodes_are_listed_as_json(center):
+    rows = json.loads(run("aen_node", "list", "--json"))
+    assert (rows[0]["name"], rows[0]["up"]) == ("node-1", True)
+
+
+def test_draining_and_its_undo(center):
+    run("aen_node", "drain", "node-1")
+    assert Node.objects.get().state == "draining"
+    run("aen_node", "drain", "node-1", "--undo")
+    assert Node.objects.get().state == "active"
+
+
+def test_a_node_with_projects_is_not_removed(center, project):
+    type(project).objects.update(node=center.node)
+    with pytest.raises(CommandError, match="projects"):
+        run("aen_node", "remove", "node-1")
+    assert Node.objects.exists()
+
+
+def test_the_check_of_a_site_in_order_says_so(center, cast, settings):
+    settings.AEN_PUBLIC_URL = "https://aen.test"
+    Gateway.objects.update(last_seen=timezone.now())
+    assert run("aen_check") == "Nothing is wrong.\n"
+
+
+def test_the_check_names_problem_and_mend_and_fails(center):
+    with pytest.raises(SystemExit) as ended:
+        run("aen_check")
+    assert ended.value.code == 1
+    out = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("aen_check", "--json", stdout=out)
+    problems = {row["problem"]: row["mend"] for row in json.loads(out.getvalue())}
+    assert "There is no administrator." in problems
+    assert "Gateway north is not connected." in problems
+
+
+SETUP = ["aen_setup", "--gateway-url", "http://127.0.0.1:8089", "--node-address", "unix:/a.sock"]
+
+
+def test_setting_up_twice_changes_nothing_and_shows_the_password_once(db, tmp_path, monkeypatch):
+    monkeypatch.delenv("AEN_ADMIN_PASSWORD", raising=False)
+    file = tmp_path / "credential"
+    first = run(*SETUP, "--credential-file", str(file))
+    kept = file.read_text()
+    second = run(*SETUP, "--credential-file", str(file))
+    assert "Administrator: admin  Password: " in first
+    assert "Password" not in second
+    assert file.read_text() == kept
+    assert (Gateway.objects.count(), Node.objects.count(), User.objects.count()) == (1, 1, 1)
+
+
+def test_a_password_given_is_used_and_not_printed(db, tmp_path, monkeypatch):
+    monkeypatch.setenv("AEN_ADMIN_PASSWORD", "given-Secret-77")
+    printed = run(*SETUP, "--credential-file", str(tmp_path / "credential"))
+    assert "given-Secret-77" not in printed
+    assert User.objects.get(username="admin").check_password("given-Secret-77")
