@@ -27,9 +27,9 @@ class Owner:
 def make(layout: Layout, owner: Owner) -> None:
     """Make the directories. ``owner`` is the service account, or the person in single mode."""
     here = Owner(os.geteuid(), os.getegid())
+    _directory(layout.home, 0o755 if here.uid == 0 else 0o700, here)
     # The server's folder can be entered, not listed, so that NGINX reads static/ in it.
     for path, mode, whose in (
-        (layout.home, 0o755, here),
         (layout.etc, 0o755, here),
         (layout.cache, 0o755, here),
         (layout.log, 0o750, here),
@@ -52,12 +52,12 @@ def _directory(path: Path, mode: int, owner: Owner) -> None:
 
 
 def make_project_root(options: Options) -> None:
-    """Make the folder of all projects: everyone may pass through it, only we may list it."""
+    """Make the folder of all projects: people may pass through it, only we may list it."""
     root = options.project_root
     try:
         if not root.exists():
             root.mkdir(parents=True)
-            root.chmod(0o711)
+            root.chmod(0o700 if options.single else 0o711)
     except OSError as error:
         raise Problem(
             f"The folder for projects cannot be made: {root}",

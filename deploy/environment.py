@@ -13,7 +13,8 @@ from deploy.options import Options
 from deploy.paths import Layout
 
 ROLES = ("server", "worker", "gateway", "compute")
-_FROM_THE_SYSTEM = ("PATH", "LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT")
+_FROM_THE_SYSTEM = ("PATH", "LANG", "LANGUAGE", "TZ", *_CERTIFICATES)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 _SECRET_ENDINGS = ("_PASSWORD", "_SECRET", "_TOKEN", "_KEY", "_URL")
 _ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -39,7 +40,6 @@ def of_role(role: str, options: Options, layout: Layout) -> dict[str, str]:
         "AEN_HOME": str(layout.home),
         "AEN_RUN_DIR": str(layout.run),
         "AEN_SUPERVISED": "1",
-        "PYTHONUNBUFFERED": "1",
     }
     if role == "compute":
         return common
@@ -56,8 +56,9 @@ def _of_gateway(options: Options, layout: Layout) -> dict[str, str]:
     }
     return open_ones | {
         "DJANGO_SETTINGS_MODULE": "gateway.settings",
+        "AEN_BIND": options.bind,
+        "AEN_GATEWAY_PORT": str(options.gateway_port),
         "AEN_GATEWAY_CONFIG": str(layout.gateway_config),
-        "AEN_SECRET_KEY_FILE": str(layout.gateway_key),
     }
 
 

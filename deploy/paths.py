@@ -10,8 +10,9 @@ from pathlib import Path
 from deploy.say import Problem
 
 ROOT_HOME = Path("/var/lib/aen")
-#: A Unix socket's address holds 107 bytes; what is left belongs to the names under it.
-LONGEST_RUN_DIR = 40
+#: A Unix socket's address holds 107 bytes; an app's kernel takes 68 under here.
+LONGEST_RUN_DIR = 39
+_BAD = frozenset("%\"';#\\\n\r")
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,12 @@ def locate(env: Mapping[str, str], uid: int, checkout: Path | None = None) -> La
     Raises ``Problem`` where that cannot be told or would not work.
     """
     home = _home(env, uid, checkout)
+    if bad := sorted(set(str(home)) & _BAD):
+        raise Problem(
+            f"AEN_HOME cannot lie in {home}",
+            f"Its path holds {' '.join(map(repr, bad))}, which configuration files cannot carry.",
+            "Set AEN_HOME to a path without it.",
+        )
     return Layout(home, _run(env, uid, home))
 
 

@@ -1,5 +1,6 @@
 """Whether a port is free, and who has it if not."""
 
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -56,10 +57,12 @@ def _listening(port: int) -> set[str]:
 
 
 def _sockets_of(process: Path) -> set[str]:
-    try:
-        return {os.readlink(entry) for entry in (process / "fd").iterdir()}  # noqa: PTH115
-    except OSError:
-        return set()
+    found = set()
+    with contextlib.suppress(OSError):
+        for entry in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found.add(os.readlink(entry))  # noqa: PTH115
+    return found
 
 
 def _command(process: Path) -> str:

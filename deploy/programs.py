@@ -45,7 +45,7 @@ def _program(role: str, options: Options, layout: Layout, env: dict[str, str]) -
     account = "root" if as_root else options.account
     return Program(
         name=role,
-        command=(str(layout.python), "-I", *_arguments(role, options, layout)),
+        command=(str(layout.python), "-I", "-u", *_arguments(role, options, layout)),
         account=account,
         environment=base(env, account) | of_role(role, options, layout),
         # What the agent makes is for others to read; it narrows what is not by itself.
@@ -55,14 +55,10 @@ def _program(role: str, options: Options, layout: Layout, env: dict[str, str]) -
 
 def _arguments(role: str, options: Options, layout: Layout) -> tuple[str, ...]:
     if role == "server":
-        return _uvicorn("aen_site.asgi", options.bind, options.server_port)
-    if role == "gateway":
-        return _uvicorn("gateway.asgi", options.bind, options.gateway_port)
+        where = ("--host", options.bind, "--port", str(options.server_port))
+        return ("-m", "uvicorn", "aen_site.asgi:application", *where, *_UVICORN)
     if role == "worker":
         return ("-m", "django", "aen_worker")
+    if role == "gateway":
+        return ("-m", "gateway")
     return ("-m", "compute_agent", "-c", str(layout.node_config))
-
-
-def _uvicorn(module: str, bind: str, port: int) -> tuple[str, ...]:
-    where = ("--host", bind, "--port", str(port))
-    return ("-m", "uvicorn", f"{module}:application", *where, *_UVICORN)

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -18,6 +19,9 @@ from deploy.options import Options
 from deploy.paths import Layout
 from deploy.programs import Program, programs
 from deploy.say import Problem
+
+#: Supervisor takes the rest of a line for a comment after these.
+_BEFORE_COMMENT = re.compile(r"\s[;#]")
 
 
 def render(host: str, options: Options, layout: Layout, env: dict[str, str]) -> str:
@@ -47,11 +51,17 @@ def _section(program: Program, options: Options, layout: Layout) -> str:
 def assignments(environment: dict[str, str]) -> str:
     """Return ``A="1",B="2"``, as Supervisor reads it. Raises ``Problem`` for what it cannot."""
     for name, value in environment.items():
-        if '"' in value or "\n" in value or value != value.strip("'"):
+        if (
+            '"' in value
+            or not value.isprintable()
+            or value != value.strip("'")
+            or _BEFORE_COMMENT.search(value)
+        ):
             raise Problem(
                 f"{name} cannot be passed on to the site's processes.",
-                "It holds a double quote or a line break, or begins or ends with a quote.",
-                "In a URL write %22 for a double quote and %27 for a single one.",
+                "It holds a double quote, a line break or a space before ; or #, or begins or ends "
+                "with a quote.",
+                "In a URL write %22 for a double quote, %27 for a single one and %20 for a space.",
             )
     return ",".join(f'{name}="{value}"' for name, value in sorted(environment.items()))
 
