@@ -8,7 +8,7 @@ os.environ.setdefault("AEN_SECRET_KEY", "only-for-tests-" + "x" * 32)
 os.environ.setdefault("AEN_HOME", "/nonexistent/aen-tests")
 os.environ["AEN_PUBLIC_URL"] = "http://testserver"
 
-from aen_site.settings import *  # noqa: E402, F403
+from aen_site.settings import *  # noqa: F403
 from aen_site.settings import DATABASES, MIDDLEWARE
 
 MIDDLEWARE.remove("whitenoise.middleware.WhiteNoiseMiddleware")  # there are no collected files

@@ -22,7 +22,7 @@ def run(*args):
 def test_adding_a_user_prints_a_link_that_sets_the_password_once(db, client):
     link = run("aen_user", "add", "nora").split()[-1]
     assert link.startswith("http://testserver/accounts/password/")
-    assert not User.objects.get().has_usable_password() is None
+    assert User.objects.get().has_usable_password() is not None
 
 
 def test_a_password_may_come_from_a_file_and_is_not_printed(db, tmp_path):

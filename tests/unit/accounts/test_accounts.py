@@ -33,7 +33,7 @@ def test_a_weak_password_is_refused_and_nobody_is_added(db):
 
 
 def test_a_token_is_recognised_by_its_secret_and_kept_only_as_a_digest(cast):
-    row, secret = actions.create_token(cast.mira, "laptop", ["api"], by=cast.mira)
+    _, secret = actions.create_token(cast.mira, "laptop", ["api"], by=cast.mira)
     assert tokens.find(secret, "api").user == cast.mira
     assert secret not in str(ApiToken.objects.values_list())
 

@@ -9,7 +9,11 @@ from accounts.models import Job
 def done(monkeypatch):
     """A list to which the task ``note`` adds."""
     found = []
-    monkeypatch.setitem(jobs._tasks, "note", lambda text: found.append(text))
+
+    def note(text):
+        found.append(text)
+
+    monkeypatch.setitem(jobs._tasks, "note", note)
     return found
 
 

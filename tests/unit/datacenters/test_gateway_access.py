@@ -96,7 +96,7 @@ def test_an_expired_session_is_none(running, ask, cast, center):
 
 
 def test_a_session_of_one_gateway_is_none_at_another(running, ask, cast, center):
-    other, credential = datacenters.enroll_gateway("south", center.row, "http://s.test", by=None)
+    _, credential = datacenters.enroll_gateway("south", center.row, "http://s.test", by=None)
     secret = session_of(cast.mira, center.gateway)
     assert ask(credential=credential, sessions=(secret,)).status == 401
 

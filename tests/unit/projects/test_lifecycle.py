@@ -50,6 +50,6 @@ def test_every_reported_state_is_an_event():
 
 
 def test_each_state_is_active_or_ended():
-    assert ACTIVE | ENDED == set(STATES)
+    assert set(STATES) == ACTIVE | ENDED
     assert not ACTIVE & ENDED
     assert BUSY < ACTIVE
