@@ -16,9 +16,9 @@ def call(client):
         if user is not None:
             _, secret = accounts.create_token(user, "test", ["api"], by=user)
             headers["Authorization"] = f"Bearer {secret}"
-        answer = getattr(client, method)(
-            f"/api/v1/{path}", data, content_type="application/json", headers=headers
-        ) if data is not None else getattr(client, method)(f"/api/v1/{path}", headers=headers)  # fmt: skip
+        send = getattr(client, method)
+        body = {"data": data, "content_type": "application/json"} if data is not None else {}
+        answer = send(f"/api/v1/{path}", headers=headers, **body)
         return answer.status_code, json.loads(answer.content or b"null")
 
     return _call
