@@ -70,4 +70,5 @@ def _command(process: Path) -> str:
         words = (process / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return "unknown"
-    return b" ".join(words[:4]).decode(errors="replace").strip()
+    text = b" ".join(words[:4]).decode(errors="replace")
+    return " ".join(text.split())[:100]

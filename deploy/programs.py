@@ -1,6 +1,7 @@
 """The processes of a site: their command lines, their accounts and where they start."""
 
 from dataclasses import dataclass
+from importlib.resources import files
 
 from deploy.environment import ROLES, base, of_role
 from deploy.options import Options
@@ -19,6 +20,8 @@ _UVICORN = (
     # Open sockets are cut after this many seconds, so that a restart takes no longer.
     *("--timeout-graceful-shutdown", "2"),
     *("--no-proxy-headers", "--no-server-header", "--no-access-log"),
+    # An empty configuration: the settings' own logging, with the time on each line, takes over.
+    *("--log-config", str(files("deploy") / "templates/uvicorn-log.json")),
 )
 
 

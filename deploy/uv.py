@@ -37,7 +37,7 @@ def fetch(lock: Path, tools: Path) -> Path:
     if done.returncode != 0:
         raise Problem(
             "uv could not be downloaded.",
-            _last_lines(done.stderr),
+            _reason(done.stderr),
             "Check the network, or install uv 0.9 or newer so that it is on the PATH.",
         )
     return tools / "bin/uv"
@@ -105,5 +105,6 @@ def _works(command: list[str]) -> bool:
     return done.returncode == 0
 
 
-def _last_lines(text: str, count: int = 3) -> str:
-    return "\n".join(text.strip().splitlines()[-count:])
+def _reason(text: str) -> str:
+    lines = text.strip().splitlines()
+    return "\n".join([row for row in lines if row.startswith("ERROR")][:3] or lines[-3:])
