@@ -37,7 +37,7 @@ def owner_directory(root: Path, owner: str) -> Iterator[int]:
     with opened(root) as root_fd:
         with contextlib.suppress(FileExistsError):
             os.mkdir(owner, 0o711, dir_fd=root_fd)
-            os.chmod(owner, 0o711, dir_fd=root_fd)
+            os.chmod(owner, 0o711, dir_fd=root_fd)  # noqa: S103 - pass through, not list
         with _opened_as_ours(root / owner, root_fd) as fd:
             yield fd
 
@@ -93,8 +93,8 @@ def project_directory(root: Path, owner: str, name: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def stage(root: Path, owner: str, name: str) -> Iterator[tuple[int, str]]:
-    """Yield (descriptor of the parent, name) of a new directory beside the project.
+def stage(root: Path, owner: str, name: str) -> Iterator[int]:
+    """Open a new directory beside the project.
 
     Only the node can enter it. It is removed at the end, with all that was not renamed away.
     """
@@ -102,7 +102,8 @@ def stage(root: Path, owner: str, name: str) -> Iterator[tuple[int, str]]:
         temporary = f".{name}.{secrets.token_hex(4)}"
         os.mkdir(temporary, 0o700, dir_fd=parent)
         try:
-            yield parent, temporary
+            with opened(temporary, parent) as fd:
+                yield fd
         finally:
             shutil.rmtree(temporary, ignore_errors=True, dir_fd=parent)
 
@@ -173,3 +174,10 @@ def read_small(name: str, parent: int, limit: int = 65536) -> bytes:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(f"{name} is not a regular file")
         return file.read(limit)
+
+
+def make_owned(name: str, parent: int, uid: int, gid: int) -> None:
+    """Make a directory for ``uid`` in one that only the node can enter."""
+    os.mkdir(name, 0o700, dir_fd=parent)
+    with opened(name, parent) as fd:
+        _give(fd, uid, gid)

@@ -1,0 +1,103 @@
+"""``python -m compute_agent``: runs a node's agent, or prepares the machine for it."""
+
+import argparse
+import asyncio
+import logging
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from compute_agent import catalog, config, server, stop_all
+from compute_agent.config import Config, ConfigError
+from compute_agent.environments import NAMES, Environments
+from compute_agent.host.errors import HostError
+from compute_agent.host.process import die_with_parent
+from compute_agent.supervisor import Supervisor
+
+_log = logging.getLogger("compute_agent")
+
+
+def main() -> int:
+    arguments = _parse()
+    try:
+        settings = config.load(arguments.config)
+        if arguments.show_config:
+            print(msgspec.json.format(msgspec.json.encode(settings), indent=2).decode())
+        elif arguments.prepare:
+            prepare(settings)
+        elif arguments.stop_all:
+            asyncio.run(stop_all.stop_all(settings))
+        else:
+            run(settings)
+    except ConfigError as error:
+        print(f"compute_agent: {error}", file=sys.stderr)
+        return 2
+    except HostError as error:
+        print(f"compute_agent: {error.cause} {error.mend}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m compute_agent", description=__doc__)
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="read FILE last")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument(
+        "--show-config", action="store_true", help="print the options in force and end"
+    )
+    action.add_argument(
+        "--prepare", action="store_true", help="build the environments of the apps and end"
+    )
+    action.add_argument(
+        "--stop-all", action="store_true", help="end all apps of the running agent and end"
+    )
+    return parser.parse_args()
+
+
+def prepare(settings: Config) -> None:
+    """Build the template environments, with one line on standard output for each thing done."""
+    environments = Environments(settings)
+    for name in NAMES:
+        environments.ensure(name, lambda line: print(line, flush=True))
+
+
+def run(settings: Config) -> None:
+    """Run the agent until it is told to end; its apps go on."""
+    if os.environ.get("AEN_SUPERVISED") == "1":
+        die_with_parent()
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    os.umask(0o022)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+    uvloop.run(serve(settings))
+
+
+async def serve(settings: Config) -> None:
+    """Listen, take up the apps that run, and serve until SIGTERM or SIGINT."""
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    directories = [catalog.BUILT_IN, *([Path(settings.apps_dir)] if settings.apps_dir else [])]
+    supervisor = Supervisor(settings, catalog.load(*directories))
+    for problem in supervisor.catalog.problems:
+        _log.warning("%s", problem)
+    listener = await server.listen(settings, server.Api(settings, supervisor))
+    supervisor.adopt()
+    looking = asyncio.create_task(supervisor.look_after())
+    _log.info("listening at %s in %s mode", settings.listen, config.mode())
+    await ending.wait()
+    looking.cancel()
+    listener.close()
+    supervisor.release()
+    _log.info("ended; apps go on")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

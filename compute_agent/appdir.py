@@ -1,0 +1,136 @@
+"""The directory of one running app: what its user needs in it, and what the runner is told."""
+
+import json
+import os
+import resource
+import secrets
+from pathlib import Path
+from typing import Any
+
+from compute_agent import jupyter
+from compute_agent.catalog import Descriptor
+from compute_agent.config import Config, mode
+from compute_agent.host.accounts import Account
+from compute_agent.host.directories import opened
+from compute_agent.protocol import Launch
+from compute_agent.record import write_private
+
+#: The user's part, and what lies in it. Names are short because socket paths are.
+USER, SOCKET, RUNTIME, DATA = "u", "s", "r", "d"
+_LOG_BYTES = 1024 * 1024
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+def socket_path(directory: Path) -> Path:
+    return directory / USER / SOCKET
+
+
+def make_token(directory: Path) -> str:
+    """Make the app's own secret and keep it where only the node reads it."""
+    token = secrets.token_hex(24)
+    write_private(directory / "token", token.encode())
+    return token
+
+
+class Prepared:
+    """All that belongs to one launch of an app, and what follows from it."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        directory: Path,
+        launch: Launch,
+        account: Account,
+        descriptor: Descriptor,
+        home: Path,
+        template: Path | None,
+    ) -> None:
+        self._config = config
+        self._directory = directory
+        self._launch = launch
+        self._account = account
+        self._descriptor = descriptor
+        self._home = home
+        self._template = template
+        self._environment = home / "envs" / launch.environment
+
+    def make_user_part(self, kernels: dict[str, str]) -> None:
+        """Make the user's part, with a description of each kernel.
+
+        It is filled while only the node can enter, and given away last, innermost first.
+        """
+        top = self._directory / USER
+        top.mkdir(mode=0o700)
+        (top / RUNTIME).mkdir(mode=0o700)
+        for name, version in kernels.items():
+            environment = str(self._home / "envs" / name)
+            place = top / DATA / "kernels" / name.lower()
+            place.mkdir(parents=True)
+            content = jupyter.kernel(name, environment, version, _activation(environment))
+            (place / "kernel.json").write_text(json.dumps(content))
+        if mode() == "root":
+            for path, directories, files in os.walk(top, topdown=False):
+                with opened(path) as fd:
+                    for name in (*directories, *files):
+                        os.chown(name, self._account.uid, self._account.gid,
+                                 dir_fd=fd, follow_symlinks=False)  # fmt: skip
+            os.chown(top, self._account.uid, self._account.gid)
+
+    def spec(self, token: str) -> dict[str, Any]:
+        """Return the runner's instructions."""
+        account = self._account
+        spec: dict[str, Any] = {
+            "argv": self._descriptor.command_line(self._values()),
+            "env": self._variables(token),
+            "cwd": str(self._home),
+            "umask": 0o007 if account.group is not None else 0o077,
+            "grace": self._config.stop_grace,
+            "log_bytes": _LOG_BYTES,
+            "limits": {"core": [0, 0], "nofile": _open_files()},
+        }
+        if mode() == "root":
+            spec |= {"uid": account.uid, "gid": account.gid, "groups": list(account.groups)}
+        return spec
+
+    def _values(self) -> dict[str, str]:
+        values = {
+            "socket": str(socket_path(self._directory)),
+            "urlPrefix": self._launch.url_prefix,
+            "projectHome": str(self._home),
+            "environment": str(self._environment),
+            "environmentName": self._launch.environment,
+        }
+        if self._descriptor.template is not None:
+            values[self._descriptor.template] = str(self._template)
+        return values
+
+    def _variables(self, token: str) -> dict[str, str]:
+        account, project = self._account, self._launch.project
+        inherited = {
+            name: os.environ[name] for name in self._config.pass_environment if name in os.environ
+        }
+        variables = {"LANG": "C.UTF-8"} | inherited | _activation(str(self._environment))
+        variables |= {
+            "HOME": account.home,
+            "USER": account.name,
+            "LOGNAME": account.name,
+            "SHELL": account.shell,
+            "AEN_APP_ID": self._launch.app_id,
+            "AEN_PROJECT": f"{project.owner}/{project.name}",
+            "AEN_PROJECT_DIR": str(self._home),
+            "JUPYTER_PATH": str(self._directory / USER / DATA),
+            "JUPYTER_RUNTIME_DIR": str(self._directory / USER / RUNTIME),
+        }
+        if self._descriptor.token is not None:
+            variables[self._descriptor.token.variable] = token
+        return variables
+
+
+def _activation(environment: str) -> dict[str, str]:
+    return {"VIRTUAL_ENV": environment, "PATH": f"{environment}/bin:{_PATH}"}
+
+
+def _open_files() -> list[int]:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return [min(hard, 65536), hard]

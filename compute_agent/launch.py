@@ -1,0 +1,228 @@
+"""A launch, step by step, from the account to the app's first answer."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from compute_agent import appdir, runners, upstream
+from compute_agent.applog import Tail, last_meaningful
+from compute_agent.catalog import Catalog, Descriptor
+from compute_agent.config import Config, mode
+from compute_agent.environments import Environments
+from compute_agent.host.accounts import Account
+from compute_agent.host.errors import HostError, explain
+from compute_agent.host.permissions import Cancelled
+from compute_agent.project import Projects
+from compute_agent.protocol import Launch, ProjectSpec
+from compute_agent.record import Record
+
+_LOOK_AGAIN = 0.02
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Stopped(Exception):
+    """The app was stopped while it was being launched."""
+
+
+class Launcher:
+    """Takes launches through their steps; those of one project one after the other."""
+
+    def __init__(self, config: Config, catalog: Catalog) -> None:
+        self._config = config
+        self._catalog = catalog
+        self.environments = Environments(config)
+        self.projects = Projects(config, self.environments)
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+
+    def lock(self, project: ProjectSpec) -> asyncio.Lock:
+        """Return the lock under which a project's files are worked on."""
+        return self._locks.setdefault((project.owner, project.name), asyncio.Lock())
+
+    async def launch(self, record: Record, cancelled: threading.Event) -> runners.Runner:
+        """Return the app's runner, started after all the steps before it.
+
+        Raises ``HostError`` with the cause, ``Stopped``.
+        """
+        launch = _asked(record)
+        attempt = _Attempt(self, record, launch, cancelled)
+        async with self.lock(launch.project):
+            account = await attempt.prepare()
+        record.enter("starting")
+        return await attempt.start(account)
+
+    async def wait_until_ready(self, record: Record, runner: runners.Runner) -> None:
+        """Return once the app answers. Raises ``HostError`` when it ends or takes too long."""
+        launch = _asked(record)
+        descriptor = self.descriptor(launch.app)
+        async with _step(record, "ready") as done:
+            began = time.monotonic()
+            while not await _answers(record, descriptor, launch):
+                if runner.ended.is_set():
+                    raise died_at_launch(record, descriptor)
+                if time.monotonic() - began > descriptor.timeout:
+                    raise HostError(
+                        f"{descriptor.title} did not answer within {descriptor.timeout:g} s.",
+                        "Its log shows how far it came. Start it again.",
+                    )
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(runner.ended.wait(), _LOOK_AGAIN)
+            done(f"{descriptor.title} answers")
+
+    def descriptor(self, app: str) -> Descriptor:
+        try:
+            return self._catalog.apps[app]
+        except KeyError:
+            raise HostError(f"This node does not offer the app {app}.") from None
+
+    def spec(self, record: Record, launch: Launch, account: Account) -> dict[str, object]:
+        """Prepare the app's own directory and return what its runner is told. Blocking."""
+        descriptor = self.descriptor(launch.app)
+        template = self.environments.ensure(descriptor.template) if descriptor.template else None
+        prepared = appdir.Prepared(
+            config=self._config,
+            directory=record.directory,
+            launch=launch,
+            account=account,
+            descriptor=descriptor,
+            home=self.projects.home(launch.project),
+            template=template,
+        )
+        try:
+            kernels = self.projects.kernels(launch.project) if descriptor.kernels else {}
+            prepared.make_user_part(kernels)
+            record.token = appdir.make_token(record.directory)
+        except OSError as error:
+            raise explain(error, "make the app's directory", record.directory) from error
+        return prepared.spec(record.token)
+
+
+class _Attempt:
+    """The steps of one launch, each with its fact."""
+
+    def __init__(
+        self, launcher: Launcher, record: Record, launch: Launch, cancelled: threading.Event
+    ) -> None:
+        self._launcher = launcher
+        self._projects = launcher.projects
+        self._record = record
+        self._launch = launch
+        self._cancelled = cancelled
+
+    async def prepare(self) -> Account:
+        """Take the steps up to the environment and return the app's account."""
+        project, projects = self._launch.project, self._projects
+        async with _step(self._record, "account") as done:
+            account = await self._blocking(projects.account, self._launch.account)
+            self._record.set_account(account.name, account.uid)
+            done(_account_fact(account))
+        async with _step(self._record, "directory") as done:
+            done(await self._blocking(projects.make_directory, project))
+        async with _step(self._record, "permissions") as done:
+            done(await self._blocking(projects.secure, project, self._cancelled))
+        async with _step(self._record, "environment") as done:
+            name = self._launch.environment
+            done(await self._blocking(projects.ensure_environment, project, name, self._cancelled))
+        return account
+
+    async def start(self, account: Account) -> runners.Runner:
+        record = self._record
+        async with _step(record, "launch") as done:
+            spec = await self._blocking(self._launcher.spec, record, self._launch, account)
+            record.tail = Tail(record.directory / "log", record.token)
+            runner = runners.start(record.directory, spec)
+            record.runner = runner.identity
+            record.save()
+            done(f"{Path(str(spec['argv'][0])).name}, process {runner.identity.pid}")  # type: ignore[index]
+        return runner
+
+    async def _blocking(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Do ``work`` in a thread; stop between two such pieces if the app was stopped."""
+        if self._cancelled.is_set():
+            raise Stopped
+        try:
+            return await asyncio.to_thread(work, *args, **kwargs)
+        except Cancelled:
+            raise Stopped from None
+        finally:
+            if self._cancelled.is_set():
+                raise Stopped
+
+
+@contextlib.asynccontextmanager
+async def _step(record: Record, name: str) -> AsyncIterator[Callable[[str], None]]:
+    """Report a step from its beginning to its fact."""
+    record.start_step(name)
+    began = time.monotonic()
+    try:
+        yield lambda fact: record.finish_step(fact, time.monotonic() - began)
+    except HostError as error:
+        record.finish_step(error.cause, time.monotonic() - began)
+        raise
+
+
+async def _answers(record: Record, descriptor: Descriptor, launch: Launch) -> bool:
+    target = launch.url_prefix + descriptor.readiness
+    path = appdir.socket_path(record.directory)
+    try:
+        async with asyncio.timeout(descriptor.timeout):
+            status = await upstream.answers(
+                path, record.uid, target, headers(descriptor, record.token)
+            )
+    except TimeoutError:
+        return False
+    except upstream.WrongPeer:
+        raise HostError(
+            f"Somebody else than {record.status.account} listens at the app's socket.",
+            "Tell an administrator: a user of this node put it there.",
+        ) from None
+    return status is not None and status < 500
+
+
+def headers(descriptor: Descriptor, token: str) -> dict[str, str]:
+    """Return the headers with which the app takes a request as its own user's."""
+    if descriptor.token is None:
+        return {}
+    return {descriptor.token.header: descriptor.token.format % {"token": token}}
+
+
+def died_at_launch(record: Record, descriptor: Descriptor) -> HostError:
+    """Return why an app that never answered ended, with its last words."""
+    ended = runners.read_exit(record.directory)
+    if ended is not None and ended.error:
+        number, name, text = [*ended.error.split("\n"), "", ""][:3]
+        if number == "2":  # ENOENT
+            return HostError(
+                f"{descriptor.title} could not be started: {name or 'its command'} does not exist.",
+                "An administrator can check the app's description and its environment.",
+            )
+        return HostError(f"{descriptor.title} could not be started: {text.lower()} ({name}).")
+    record.read_output(final=True)
+    said = last_meaningful(record.output_lines)
+    how = describe_exit(ended)
+    return HostError(
+        f"{descriptor.title} ended at launch: {said or 'it said nothing'} ({how}).",
+        "Its log shows what it said. Mend that and start it again.",
+    )
+
+
+def describe_exit(ended: runners.Exit | None) -> str:
+    if ended is None:
+        return "killed from outside"
+    if ended.signal is not None:
+        return f"signal {ended.signal}"
+    return f"exit code {ended.code}"
+
+
+def _account_fact(account: Account) -> str:
+    fact = f"{account.name}, uid {account.uid}"
+    return fact if mode() == "root" else f"{fact} (this node runs every app as {account.name})"
+
+
+def _asked(record: Record) -> Launch:
+    assert record.launch is not None
+    return record.launch

@@ -1,0 +1,177 @@
+"""The steps of a launch that concern the project: account, directory, permissions, environment.
+
+All of it is blocking work for threads; nothing here knows of the event loop. Each function
+returns the fact that the step reports.
+"""
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from compute_agent import jupyter
+from compute_agent.clone import Clone
+from compute_agent.config import Config, mode, service_uid
+from compute_agent.environments import Environments
+from compute_agent.host import accounts, acl, directories, permissions
+from compute_agent.host.accounts import Account
+from compute_agent.host.errors import HostError, explain
+from compute_agent.protocol import ProjectSpec
+
+_SKELETON = Path(__file__).parent / "skeleton"
+_ENVIRONMENTS = "envs"
+
+
+class Projects:
+    """What the node can do for projects below its project root."""
+
+    def __init__(self, config: Config, environments: Environments) -> None:
+        self._config = config
+        self._root = Path(config.project_root)
+        self._skeleton = Path(config.skeleton) if config.skeleton else _SKELETON
+        self._environments = environments
+
+    def home(self, project: ProjectSpec) -> Path:
+        return self._root / project.owner / project.name
+
+    def account(self, name: str) -> Account:
+        """Return the account that stands for ``name``: itself, or the node's own person."""
+        if mode() == "single":
+            return accounts.current_account()
+        return accounts.ensure_account(
+            name, self._config.service_account, self._config.manage_accounts
+        )
+
+    def make_directory(self, project: ProjectSpec) -> str:
+        with _explained("make the project's directory", self._root):
+            return directories.ensure_project(
+                self._root,
+                project.owner,
+                project.name,
+                self.account(project.owner_account),
+                self._skeleton,
+            )
+
+    def secure(self, project: ProjectSpec, cancelled: threading.Event) -> str:
+        """Give the project's files to its team. Nothing is done where there is no directory."""
+        rules = self._rules(project)
+        with (
+            _explained("set the permissions", self.home(project)),
+            contextlib.suppress(FileNotFoundError),
+            self._opened(project) as fd,
+        ):
+            return str(permissions.secure(fd, rules, cancelled))
+        return "no directory yet"
+
+    def remove(self, project: ProjectSpec) -> None:
+        with _explained("remove the project's directory", self._root):
+            directories.remove_project(self._root, project.owner, project.name)
+
+    def ensure_environment(
+        self, project: ProjectSpec, name: str, cancelled: threading.Event
+    ) -> str:
+        """Make the environment ``name`` from the template if the project has none."""
+        with (
+            _explained("make the environment", self.home(project)),
+            self._opened(project) as fd,
+        ):
+            version = self._version(fd, name)
+            if version is not None:
+                return _environment_fact(name, version, "present")
+            how = self._clone(project, fd, name, cancelled)
+            return _environment_fact(name, self._version(fd, name) or "", how)
+
+    def kernels(self, project: ProjectSpec) -> dict[str, str]:
+        """Return the Python version of each of the project's environments, by name."""
+        with self._opened(project) as fd:
+            found = {}
+            with contextlib.suppress(OSError), directories.opened(_ENVIRONMENTS, fd) as envs:
+                for name in sorted(os.listdir(envs)):  # noqa: PTH208
+                    if name.isascii() and name.replace("-", "").replace("_", "").isalnum():
+                        version = self._version(fd, name)
+                        if version is not None:
+                            found[name] = version
+            return found
+
+    # --- parts ---
+
+    @contextlib.contextmanager
+    def _opened(self, project: ProjectSpec) -> Iterator[int]:
+        with directories.project_directory(self._root, project.owner, project.name) as fd:
+            yield fd
+
+    def _rules(self, project: ProjectSpec) -> permissions.Rules:
+        owner = self.account(project.owner_account)
+        if mode() == "single":
+            return permissions.Rules(owner.uid, owner.group)
+        members = [
+            (self.account(member.account).uid, 7 if member.access == "rwx" else 5)
+            for member in project.members
+            if member.account != project.owner_account
+        ]
+        service = service_uid(self._config)
+        spared = frozenset({0} if service is None else {0, service})
+        return permissions.Rules(owner.uid, owner.group, acl.named(members), spared)
+
+    def _version(self, project: int, name: str) -> str | None:
+        """Return the Python version of an environment, ``None`` when there is no such one."""
+        try:
+            with (
+                directories.opened(_ENVIRONMENTS, project) as envs,
+                directories.opened(name, envs) as environment,
+            ):
+                text = directories.read_small("pyvenv.cfg", environment)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            raise _not_an_environment(name) from None
+        return jupyter.python_version(text.decode(errors="replace"))
+
+    def _clone(self, project: ProjectSpec, fd: int, name: str, cancelled: threading.Event) -> str:
+        """Build the clone beside the project, where only the node can enter; then move it in."""
+        template = self._environments.ensure("default")
+        owner = self.account(project.owner_account)
+        rules = self._rules(project)
+        group = owner.gid if rules.group is None else rules.group
+        clone = Clone(owner.uid, group)
+        with directories.stage(self._root, project.owner, project.name) as stage:
+            directories.make_owned(_ENVIRONMENTS, stage, owner.uid, group)
+            with directories.opened(_ENVIRONMENTS, stage) as envs:
+                clone.make(template, envs, name)
+                permissions.secure(envs, rules, cancelled)
+                _move_in(project=fd, stage=stage, staged_envs=envs, name=name)
+        return "cloned" if clone.linked else "copied (its files are on another disk)"
+
+
+def _move_in(project: int, stage: int, staged_envs: int, name: str) -> None:
+    """Move the finished clone to ``envs/<name>``, with ``envs`` itself where that is missing."""
+    try:
+        with directories.opened(_ENVIRONMENTS, project) as envs:
+            os.rename(name, name, src_dir_fd=staged_envs, dst_dir_fd=envs)
+    except FileNotFoundError:
+        os.rename(_ENVIRONMENTS, _ENVIRONMENTS, src_dir_fd=stage, dst_dir_fd=project)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
+            raise _not_an_environment(name) from None
+        raise
+
+
+def _not_an_environment(name: str) -> HostError:
+    return HostError(
+        f"{_ENVIRONMENTS}/{name} in the project is not an environment.",
+        f"Rename {_ENVIRONMENTS}/{name} and start again: a new one is then made.",
+    )
+
+
+def _environment_fact(name: str, version: str, how: str) -> str:
+    return f"{name}, Python {version}, {how}" if version else f"{name}, {how}"
+
+
+@contextlib.contextmanager
+def _explained(doing: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, doing, path) from error

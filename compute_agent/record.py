@@ -1,0 +1,178 @@
+"""What the node knows of one app: in memory, on disk, and as the status it reports.
+
+Only the event loop's thread changes a record. A change is written to disk before it is reported,
+so that an agent that was killed never takes back what it said.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from compute_agent.applog import Tail
+from compute_agent.protocol import AppStatus, Launch, Step
+from compute_agent.protocol.messages import AppState
+
+LOG_LINES = 200
+ENDED: frozenset[AppState] = frozenset({"stopped", "failed"})
+
+
+class RunnerId(Struct, frozen=True):
+    """A runner's process, so that it is told from a later one with the same number."""
+
+    pid: int
+    start: int
+    boot: str
+
+
+class Stored(Struct):
+    """A record on disk."""
+
+    status: AppStatus
+    launch: Launch | None = None
+    runner: RunnerId | None = None
+    uid: int = -1
+    stopping: bool = False
+    ended: float | None = None
+
+
+class Record:
+    """One app. ``changed`` is called after every change; ``publish`` makes it a status."""
+
+    def __init__(self, stored: Stored, directory: Path, changed: Callable[["Record"], None]):
+        self.app_id = stored.status.app_id
+        self.launch = stored.launch
+        self.runner = stored.runner
+        self.uid = stored.uid
+        self.stopping = stored.stopping
+        self.ended = stored.ended
+        self.directory = directory
+        self.status = stored.status
+        self.token = ""
+        self.tail: Tail | None = None
+        self.connections = 0
+        self._changed = changed
+        self._state: AppState = stored.status.state
+        self._steps: list[Step] = list(stored.status.progress)
+        self._log: deque[str] = deque(stored.status.log, LOG_LINES)
+        #: The end of the app's own output, without our lines between.
+        self.output_lines: list[str] = []
+        self._account = stored.status.account
+        self._cause = stored.status.cause
+        self._mend = stored.status.mend
+        self._memory = stored.status.memory
+        self._exit_code = stored.status.exit_code
+
+    # --- what happens to the app ---
+
+    @property
+    def state(self) -> AppState:
+        return self._state
+
+    @property
+    def lines(self) -> list[str]:
+        return list(self._log)
+
+    @property
+    def is_over(self) -> bool:
+        return self._state in ENDED
+
+    def enter(self, state: AppState) -> None:
+        self._state = state
+        self._changed(self)
+
+    def end(
+        self, state: AppState, cause: str = "", mend: str = "", code: int | None = None
+    ) -> None:
+        """The app is over: no process of it is left."""
+        self._state, self._cause, self._mend, self._exit_code = state, cause, mend, code
+        self._memory = None
+        self.ended = time.time()
+        if cause:
+            self.say(state, cause)
+        self._changed(self)
+
+    def start_step(self, step: str) -> None:
+        self._steps = [known for known in self._steps if known.step != step]
+        self._steps.append(Step(step=step, at=time.time()))
+        self._changed(self)
+
+    def finish_step(self, fact: str, seconds: float) -> None:
+        step = msgspec.structs.replace(self._steps[-1], seconds=round(seconds, 3), fact=fact)
+        self._steps[-1] = step
+        self.say(step.step, fact)
+
+    def say(self, step: str, fact: str) -> None:
+        """Add a line of the launch to the log."""
+        now = time.time()
+        clock = time.strftime("%H:%M:%S", time.localtime(now))
+        self._log.append(f"{clock}.{int(now * 1000) % 1000:03d}  {step}  {fact}")
+        self._changed(self)
+
+    def forget_steps(self) -> None:
+        """Begin the launch again from its first step."""
+        self._steps.clear()
+
+    def set_account(self, name: str, uid: int) -> None:
+        self._account, self.uid = name, uid
+        self._changed(self)
+
+    def set_memory(self, used: int) -> None:
+        """Report a changed use of memory, in bytes, where it changed by a twentieth."""
+        if self._memory is None or abs(used - self._memory) * 20 > self._memory:
+            self._memory = used
+            self._changed(self)
+
+    def read_output(self, final: bool = False) -> None:
+        """Take the app's new output into the log."""
+        lines = self.tail.read(final) if self.tail else []
+        if lines:
+            self._log.extend(lines)
+            self.output_lines = (self.output_lines + lines)[-LOG_LINES:]
+            self._changed(self)
+
+    # --- what is told of it ---
+
+    def publish(self) -> None:
+        """Make a status of the present, with the next revision, and write it down."""
+        self.status = AppStatus(
+            app_id=self.app_id,
+            revision=self.status.revision + 1,
+            state=self._state,
+            account=self._account,
+            cause=self._cause,
+            mend=self._mend,
+            progress=tuple(self._steps),
+            log=tuple(self._log),
+            memory=self._memory,
+            exit_code=self._exit_code,
+        )
+        self.save()
+
+    def save(self) -> None:
+        stored = Stored(self.status, self.launch, self.runner, self.uid, self.stopping, self.ended)
+        write_private(self.directory / "record.json", msgspec.json.encode(stored))
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace the file as a whole; only the node can read it."""
+    fresh = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+    fresh.replace(path)
+
+
+def read(directory: Path, changed: Callable[[Record], None]) -> Record:
+    """Return the record kept in an app's directory.
+
+    Raises ``OSError`` or ``msgspec.MsgspecError`` where there is none that can be used.
+    """
+    stored = msgspec.json.decode((directory / "record.json").read_bytes(), type=Stored)
+    record = Record(stored, directory, changed)
+    token = directory / "token"
+    record.token = token.read_text() if token.exists() else ""
+    return record
