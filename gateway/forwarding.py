@@ -148,16 +148,20 @@ def _split_cookies(line: bytes) -> Cookies:
     return Cookies(tuple(sessions), b"; ".join(rest))
 
 
-def bearer_of(headers: Iterable[Header]) -> str | None:
-    """Return the token of ``Authorization: Bearer`` or, as Jupyter's clients write, ``token``."""
-    return _bearer(header(headers, b"authorization"))
+def bearer_of(headers: Iterable[Header], sessions: tuple[str, ...] = ()) -> str | None:
+    """Return the token of ``Authorization: Bearer`` or, as Jupyter's clients write, ``token``.
 
-
-def _bearer(value: bytes) -> str | None:
-    scheme, _, token = value.strip().partition(b" ")
-    if scheme.lower() in (b"bearer", b"token"):
-        return token.strip().decode("latin-1")
+    ``token`` beside a session is not ours: pages of Jupyter send the app's own token that way.
+    """
+    scheme, token = _scheme_and_token(header(headers, b"authorization"))
+    if scheme == b"bearer" or (scheme == b"token" and not sessions):
+        return token.decode("latin-1")
     return None
+
+
+def _scheme_and_token(value: bytes) -> tuple[bytes, bytes]:
+    scheme, _, token = value.strip().partition(b" ")
+    return scheme.lower(), token.strip()
 
 
 def same_origin(origin: bytes, host: bytes, public_origin: bytes) -> bool:
@@ -202,7 +206,7 @@ def to_app(
         name = original.lower()
         if name in _DROPPED or name in inject or name in named or _is_spoofable(name):
             continue
-        if name == b"authorization" and _bearer(value) is not None:
+        if name == b"authorization" and _scheme_and_token(value)[0] in (b"bearer", b"token"):
             continue
         out.append((name, value))
     if cookies:

@@ -69,7 +69,7 @@ class Gate:
         cookies = cookies_of(headers)
         if header_bytes(headers) > MAX_HEADER_BYTES or len(cookies.sessions) > MAX_SESSIONS:
             raise TurnedAway(pages.too_large(SIGNOUT), fields=_clearing(cookies, path))
-        bearer = bearer_of(headers)
+        bearer = bearer_of(headers, cookies.sessions)
         question = AccessQuestion(path.owner, path.project, path.app, cookies.sessions, bearer)
         grant = self._access.known(question) or await self._ask(scope, question)
         if grant.token is None or bearer is None:
