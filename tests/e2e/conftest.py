@@ -1,0 +1,56 @@
+"""One site for all tests here, and Chromium from the system's packages."""
+
+import shutil
+
+import pytest
+from playwright.sync_api import sync_playwright
+from running_site import Site, until
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="session")
+def site():
+    with Site() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed (Debian’s package is called chromium)")
+    with sync_playwright() as playwright:
+        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser, site):
+    """Open a browser of somebody's own, signed in: ``visit("mira")`` returns its page."""
+    opened = []
+
+    def _visit(name):
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        opened.append(context)
+        page = context.new_page()
+        sign_in(page, site, site.person(name))
+        return page
+
+    yield _visit
+    for context in opened:
+        context.close()
+
+
+def sign_in(page, site, username, password=None):
+    page.goto(site.url)
+    page.get_by_label("User name").fill(username)
+    page.get_by_label("Password", exact=True).fill(password or site.password_of(username))
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{site.url}/")
+
+
+@pytest.fixture
+def wait():
+    return until
