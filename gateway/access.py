@@ -57,7 +57,7 @@ def http_ask(client: httpx.AsyncClient, credential: Callable[[], str]) -> Ask:
             raise ServerAway(f"the server answered {answer.status_code} to an access question")
         try:
             return decode_answer(answer.content)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError) as error:
             raise ServerAway(f"the server's answer cannot be read: {error}") from error
 
     return ask

@@ -128,7 +128,7 @@ class SignIn:
             raise ServerSilent(f"the server answered {answer.status_code}")
         try:
             token = msgspec.json.decode(answer.content, type=Token)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, ValueError):
             raise SignInError(
                 "The server did not accept the sign-in; it may have taken too long.", next_path
             ) from None

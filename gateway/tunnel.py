@@ -208,7 +208,7 @@ class _Session:
         async for data in self._wire:
             try:
                 message = decode_from_server(data)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, ValueError) as error:
                 log.warning("The server sent what this gateway cannot read: %s", error)
                 continue
             await self._take(message)

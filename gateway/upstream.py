@@ -217,14 +217,14 @@ async def _read_answer(stream: Splice) -> tuple[int, dict[bytes, bytes], bytes]:
 def _refusal(body: bytes) -> Refusal:
     try:
         return msgspec.json.decode(body, type=Refusal)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError):
         return Refusal("refused", "The node refused the connection.")
 
 
 def _injected(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
     try:
         inject = msgspec.json.decode(fields.get(b"aen-inject", b"{}"), type=Inject)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError):
         raise AppUnreachable("The node did not answer as a node does.") from None
     return {
         name.lower().encode("latin-1"): value.encode("latin-1")

@@ -1,5 +1,6 @@
 """The gateway's own addresses, all under ``/-/``."""
 
+import logging
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -14,23 +15,33 @@ from ..pages import Action, Page
 from ..signin import CALLBACK, SIGNOUT, ServerSilent, SignInError
 from .passage import Receive, Send, send_answer
 
+log = logging.getLogger("gateway.own")
+
 
 class OwnConsumer(AsyncConsumer):
     """Health and readiness for machines, callback and sign-out for people."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway: Gateway = scope["state"]["gateway"]
-        path: bytes = scope["raw_path"]
-        if path == b"/-/health":
-            await _send_json(send, 200, _health(gateway))
-        elif path == b"/-/ready":
-            await _send_json(send, 200 if gateway.tunnel.connected else 503, _health(gateway))
-        elif path == CALLBACK.encode() and scope["method"] == "GET":
-            await send_answer(gateway, scope, send, await _callback(gateway, scope))
-        elif path == SIGNOUT.encode() and scope["method"] in ("GET", "POST"):
-            await send_answer(gateway, scope, send, _sign_out(gateway, scope))
-        else:
-            await send_answer(gateway, scope, send, TurnedAway(pages.not_found()))
+        if scope["raw_path"] in (b"/-/health", b"/-/ready"):
+            ready = scope["raw_path"] == b"/-/health" or gateway.tunnel.connected
+            await _send_json(send, 200 if ready else 503, _health(gateway))
+            return
+        try:
+            answer = await _page(gateway, scope)
+        except Exception:
+            log.exception("%s failed.", scope["raw_path"].decode("ascii", "backslashreplace"))
+            answer = TurnedAway(pages.failed())
+        await send_answer(gateway, scope, send, answer)
+
+
+async def _page(gateway: Gateway, scope: Scope) -> TurnedAway:
+    path, method = scope["raw_path"].decode("ascii", "replace"), scope["method"]
+    if path == CALLBACK and method == "GET":
+        return await _callback(gateway, scope)
+    if path == SIGNOUT and method in ("GET", "POST"):
+        return _sign_out(gateway, scope)
+    return TurnedAway(pages.not_found())
 
 
 def _health(gateway: Gateway) -> dict[str, object]:
@@ -39,8 +50,9 @@ def _health(gateway: Gateway) -> dict[str, object]:
 
 
 async def _callback(gateway: Gateway, scope: Scope) -> TurnedAway:
-    query = dict(parse_qsl(scope["query_string"].decode("ascii", "replace"), max_num_fields=20))
+    text = scope["query_string"].decode("ascii", "replace")
     try:
+        query = dict(parse_qsl(text, max_num_fields=20))
         location, fields = await gateway.signin.finish(query, plain_cookies(scope["headers"]))
     except SignInError as error:
         return TurnedAway(pages.sign_in_failed(str(error), _again(gateway, error.next_path)))

@@ -582,8 +582,7 @@ class Site:
 
     def stop(self) -> None:
         self.stop_gateway()
-        for app in self._apps:
-            self.thread.run(app.stop())
+        self.thread.run(_all(app.stop() for app in self._apps))
         with contextlib.suppress(Exception):
             self.stop_server()
         self.thread.run(self.node.stop())
@@ -643,6 +642,10 @@ class Site:
         """Return the gateway's resident memory in bytes."""
         pages = int(Path(f"/proc/{self.gateway_pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+async def _all(coroutines):
+    await asyncio.gather(*coroutines)
 
 
 async def _made(make):
