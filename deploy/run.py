@@ -63,6 +63,7 @@ def _end(site: Site, daemon: subprocess.Popen[bytes]) -> int:
     if site.options.keep_apps:
         step("Apps", "kept, as AEN_KEEP_APPS=1 says; the next make run finds them again")
     else:
+        step("Apps", "ending them; their files stay")
         status = _end_apps(site)
     _end_daemon(daemon)
     line("AEN has ended. Everything is kept in " + str(site.layout.home))

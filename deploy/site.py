@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from deploy import lock, options, paths, ports
+from deploy import lock, options, paths, ports, supervisor
 from deploy.run import Stopped, run
 from deploy.say import problems_end_it, step
 from deploy.setup import Site, set_up
@@ -27,13 +27,7 @@ def main(arguments: list[str]) -> int:
         site = _site(given.lock)
         say_mode(site)
         if not given.setup_only:
-            ports.require(
-                site.options.bind,
-                {
-                    "AEN_SERVER_PORT": site.options.server_port,
-                    "AEN_GATEWAY_PORT": site.options.gateway_port,
-                },
-            )
+            require_ports(site)
         set_up(site)
         return 0 if given.setup_only else run(site)
 
@@ -48,6 +42,16 @@ def _site(held: int | None) -> Site:
     else:
         lock.receive(held)
     return Site(options.read(os.environ, uid, layout), layout, dict(os.environ))
+
+
+def require_ports(site: Site) -> None:
+    """Raise ``Problem`` when a port that the site is to listen on is taken."""
+    wanted = {
+        "AEN_SERVER_PORT": site.options.server_port,
+        "AEN_GATEWAY_PORT": site.options.gateway_port,
+    }
+    supervisor.wait_for_former(site.layout)
+    ports.require(site.options.bind, wanted)
 
 
 def say_mode(site: Site) -> None:

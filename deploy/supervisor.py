@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 import xmlrpc.client
 from importlib.resources import files
 from pathlib import Path
@@ -101,6 +102,28 @@ def start(layout: Layout, environment: dict[str, str]) -> subprocess.Popen[bytes
         start_new_session=True,
         preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no thread of ours holds a lock here
     )
+
+
+def wait_for_former(layout: Layout, patience: float = 30.0) -> None:
+    """Wait while the Supervisor of a killed ``make run`` is still ending its processes."""
+    deadline = time.monotonic() + patience
+    while former := _former(layout):
+        if time.monotonic() > deadline:
+            raise Problem(
+                f"Processes of this site still run under Supervisor (process {former}).",
+                "They were left by a site that was killed, or another service runs them.",
+                f"End them with: kill {former}",
+            )
+        time.sleep(0.1)
+
+
+def _former(layout: Layout) -> int | None:
+    try:
+        pid = int((layout.run / "supervisord.pid").read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return None
+    return pid if os.fsencode(layout.supervisor_config) in command else None
 
 
 def processes(socket: Path) -> list[dict[str, Any]]:
