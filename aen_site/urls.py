@@ -17,6 +17,7 @@ urlpatterns = [
     path("gateway/access", gateway_access.ask),
     path("admin-site/", admin.site.urls),
     path("accounts/", include("accounts.urls")),
+    path("manage/", include("accounts.manage_urls")),
     path("manage/", include("datacenters.urls")),
     path("", include("projects.urls")),
 ]

@@ -1,4 +1,12 @@
-from django.urls import URLPattern
+"""Addresses below /manage/ that concern data centers."""
+
+from django.urls import path
+
+from . import views
 
 app_name = "datacenters"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("data-centers", views.data_centers, name="list"),
+    path("nodes/<str:name>/drain", views.drain, name="drain"),
+    path("nodes/<str:name>/activate", views.activate, name="activate"),
+]

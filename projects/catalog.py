@@ -23,20 +23,21 @@ def offers(project: Project, user: User) -> list[Offer]:
     newest = newest_instances(project, user)
     return [
         Offer(app["name"], app["title"], app["icon"], newest.get(app["name"]))
-        for app in _catalog(project)
+        for app in of_project(project)
     ]
 
 
 def title(project: Project, app: str) -> str:
     """Return the name people see, or ``app`` itself when no node offers it any more."""
-    return next((a["title"] for a in _catalog(project) if a["name"] == app), app)
+    return next((a["title"] for a in of_project(project) if a["name"] == app), app)
 
 
 def offers_app(project: Project, app: str) -> bool:
-    return any(item["name"] == app for item in _catalog(project))
+    return any(item["name"] == app for item in of_project(project))
 
 
-def _catalog(project: Project) -> list[dict[str, str]]:
+def of_project(project: Project) -> list[dict[str, str]]:
+    """Return the catalog of the project's node; before its first start, of its data center."""
     if project.node is not None:
         return project.node.offers
     nodes = Node.objects.filter(data_center=project.data_center_id)
@@ -45,7 +46,7 @@ def _catalog(project: Project) -> list[dict[str, str]]:
 
 def newest_instances(project: Project, user: User) -> dict[str, AppInstance]:
     """Return a person's newest run of each app in a project, by the app's name."""
-    rows = AppInstance.objects.filter(project=project, user=user).select_related("node", "project")
+    rows = AppInstance.objects.filter(project=project, user=user).select_related("node", "project__owner")
     return {row.app: row for row in reversed(rows.order_by("-requested_at")[:50])}
 
 
@@ -55,3 +56,8 @@ def url(instance: AppInstance) -> str | None:
         return None
     gateway = Gateway.objects.filter(data_center=instance.project.data_center_id).first()
     return f"{gateway.url}{instance.path}" if gateway else None
+
+
+def titles(project: Project) -> dict[str, str]:
+    """Return what people call each app of a project, by its name."""
+    return {app["name"]: app["title"] for app in of_project(project)}

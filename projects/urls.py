@@ -1,4 +1,63 @@
-from django.urls import URLPattern
+"""Addresses of pages: lists first, then the administrators' part, last whatever begins with an owner."""
+
+from django.urls import include, path, register_converter
+
+from accounts.names import PATTERN
+
+from .views import lists, manage, project, settings
+
+
+class Name:
+    """The name of an owner, a project or an app."""
+
+    regex = PATTERN.pattern
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(Name, "name")
+
+_manage = [
+    path("", manage.dashboard, name="manage"),
+    path("apps", manage.apps, name="manage-apps"),
+    path("apps/<uuid:pk>/stop", manage.stop, name="manage-stop"),
+    path("projects", manage.projects, name="manage-projects"),
+    path("queue", manage.queue, name="manage-queue"),
+]
+
+_PROJECT = "<name:owner>/<name:name>"
+_SETTINGS = f"{_PROJECT}/settings"
+_project = [
+    path(_PROJECT, project.project, name="project"),
+    path(f"{_PROJECT}/", project.slash),
+    path(f"{_PROJECT}/workspace", project.part, name="workspace"),
+    path(f"{_PROJECT}/activity", project.activity, name="activity"),
+    path(f"{_PROJECT}/apps/stop", project.stop_all, name="stop-all"),
+    path(f"{_PROJECT}/apps/<name:app>/start", project.start, name="start"),
+    path(f"{_PROJECT}/apps/<name:app>/stop", project.stop, name="stop"),
+    path(f"{_PROJECT}/apps/<name:app>/reset", project.reset, name="reset"),
+    path(_SETTINGS, settings.general, name="settings"),
+    path(f"{_SETTINGS}/preview", settings.preview, name="preview"),
+    path(f"{_SETTINGS}/team", settings.team, name="team"),
+    path(f"{_SETTINGS}/team/add", settings.add_member, name="add-member"),
+    path(f"{_SETTINGS}/team/suggest", settings.suggest, name="suggest"),
+    path(f"{_SETTINGS}/team/<str:username>/role", settings.change_role, name="change-role"),
+    path(f"{_SETTINGS}/team/<str:username>/remove", settings.remove_member, name="remove-member"),
+    path(f"{_SETTINGS}/visibility", settings.visibility, name="visibility"),
+    path(f"{_SETTINGS}/data-center", settings.place, name="place"),
+    path(f"{_SETTINGS}/delete", settings.delete, name="delete"),
+]
 
 app_name = "projects"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", lists.home, name="home"),
+    path("explore/", lists.explore, name="explore"),
+    path("running/", lists.running, name="running"),
+    path("new/", lists.new, name="new"),
+    path("manage/", include(_manage)),
+    *_project,
+]

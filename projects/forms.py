@@ -1,0 +1,105 @@
+"""The forms of projects. What is typed is kept; each error stands under its field."""
+
+from typing import Any
+
+from django import forms
+
+from accounts.authz import ACCESS
+from accounts.forms import AenForm
+from accounts.names import RULE
+
+from .actions import DESCRIPTION_LIMIT, SUMMARY_LIMIT
+from .models import Project
+
+VISIBILITY = [("private", "Private"), ("public", "Public")]
+
+
+class NewProjectForm(AenForm):
+    name = forms.CharField(
+        max_length=200,  # the action says what is wrong with a name, better than a length would
+        help_text=f"{RULE}.",
+        error_messages={"required": "Give the project a name."},
+        widget=forms.TextInput(
+            attrs={
+                "autocomplete": "off",
+                "autocapitalize": "none",
+                "spellcheck": "false",
+                "autofocus": True,
+                "data-preview": "#preview-name",
+            }
+        ),
+    )
+    visibility = forms.ChoiceField(choices=VISIBILITY, initial="private", widget=forms.RadioSelect)
+    summary = forms.CharField(
+        required=False,
+        max_length=SUMMARY_LIMIT,
+        help_text="One line that says what the project is for.",
+    )
+    data_center = forms.ChoiceField(required=False, choices=())
+
+    def __init__(self, *args: Any, data_centers: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["data_center"].choices = [(name, name) for name in data_centers]
+        self.fields["data_center"].help_text = "Where its files live and its apps run."
+        if len(data_centers) < 2:
+            del self.fields["data_center"]
+
+
+class GeneralForm(AenForm):
+    summary = forms.CharField(required=False, max_length=SUMMARY_LIMIT)
+    description = forms.CharField(
+        required=False,
+        max_length=DESCRIPTION_LIMIT,
+        help_text="Markdown: # headings, **bold**, lists, `code`, links and tables. HTML is shown as text.",
+        widget=forms.Textarea(attrs={"rows": 16, "class": "form-control aen-mono"}),
+    )
+
+    @classmethod
+    def of(cls, project: Project) -> "GeneralForm":
+        return cls(initial={"summary": project.summary, "description": project.description})
+
+
+class VisibilityForm(AenForm):
+    visibility = forms.ChoiceField(
+        choices=VISIBILITY,
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose who may see the project."},
+    )
+
+
+class MemberForm(AenForm):
+    user = forms.CharField(
+        label="Add a person",
+        max_length=150,
+        error_messages={"required": "Type the user name of the person to add."},
+        widget=forms.TextInput(
+            attrs={
+                "autocomplete": "off",
+                "autocapitalize": "none",
+                "spellcheck": "false",
+                "placeholder": "Name or user name",
+            }
+        ),
+    )
+    role = forms.ChoiceField(
+        choices=[(role, role.capitalize()) for role in reversed(list(ACCESS))], initial="editor"
+    )
+
+
+class DeleteForm(AenForm):
+    """The name typed again is the proof that the right project is meant."""
+
+    confirm = forms.CharField(max_length=200, required=False)
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.project = project
+        self.fields["confirm"].label = f"Type {project.name} to confirm"
+        self.fields["confirm"].required = True
+        self.fields["confirm"].error_messages["required"] = f"Type {project.name} to delete it."
+        self.fields["confirm"].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
+
+    def clean_confirm(self) -> str:
+        if self.cleaned_data["confirm"].strip() != self.project.name:
+            raise forms.ValidationError(f"This is not the project’s name. Type {self.project.name}.")
+        return self.project.name

@@ -1,0 +1,1 @@
+"""Pages on projects: lists of them, one project, its settings, and the administrators' views."""
