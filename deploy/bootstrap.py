@@ -44,7 +44,8 @@ def for_the_site(arguments: list[str]) -> None:
         lock=install.digest_of(_LOCKS / "aen.txt"),
         source=install.digest_of_source(CHECKOUT),
     )
-    bring_about(layout.venv, layout.cache / "uv", _LOCKS / "aen.txt", wanted, layout.home / "tools")
+    cache = Path(os.environ.get("UV_CACHE_DIR") or layout.cache / "uv")
+    bring_about(layout.venv, cache, _LOCKS / "aen.txt", wanted, layout.home / "tools")
     lock.hand_over(held)
     command = [str(layout.python), "-I", "-m", "deploy.site", f"--lock={held}", *arguments]
     os.execve(layout.python, command, handed_on(layout))  # noqa: S606

@@ -103,7 +103,7 @@ def uv_environment(env: Mapping[str, str], cache: Path | None) -> dict[str, str]
         kept.pop(name, None)
     kept["UV_PYTHON_DOWNLOADS"] = "never"
     if cache is not None:
-        kept["UV_CACHE_DIR"] = str(cache)
+        kept.setdefault("UV_CACHE_DIR", str(cache))
     if any(Path(path).is_file() for path in _CERTIFICATES):
         kept.setdefault("UV_SYSTEM_CERTS", "true")
         kept.setdefault("UV_NATIVE_TLS", "true")  # the same for uv before 0.10
@@ -161,11 +161,12 @@ def source_files(checkout: Path) -> Iterator[Path]:
 
 
 def open_to_all(folder: Path) -> None:
-    """Let every account read ``folder``: what apps run from must not depend on root's umask."""
+    """Let every account read ``folder`` and none but its owner write, whatever the umask was."""
     for path, found in _entries(folder):
         mode = stat.S_IMODE(found.st_mode)
         runs = stat.S_ISDIR(found.st_mode) or mode & stat.S_IXUSR
-        if (wanted := mode | (0o555 if runs else 0o444)) != mode:
+        # uv leaves a lock file that anyone may write to.
+        if (wanted := (mode | (0o555 if runs else 0o444)) & ~0o022) != mode:
             path.chmod(wanted)
 
 
