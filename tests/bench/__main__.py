@@ -1,0 +1,21 @@
+"""``python -m tests.bench [name …]``: every benchmark, or those named, one after the other."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BENCHMARKS = {"start": "start_time.py", "gateway": "gateway_rate.py"}
+
+
+def main(names):
+    unknown = sorted(set(names) - set(BENCHMARKS))
+    if unknown:
+        raise SystemExit(f"No such benchmark: {unknown[0]}. There are: {', '.join(BENCHMARKS)}.")
+    for name in names or BENCHMARKS:
+        print(f"\n== {name} ==", flush=True)
+        subprocess.run([sys.executable, str(HERE / BENCHMARKS[name])], check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
