@@ -15,6 +15,28 @@ _PAUSE = 0.1
 _BROKEN = ("BACKOFF", "FATAL", "EXITED", "UNKNOWN")
 
 
+class Logs:
+    """The logs in a folder, from where they stood when this was made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._began = {path.name: path.stat().st_size for path in folder.glob("*.log")}
+
+    def tail(self, name: str, lines: int = 12) -> str:
+        """Return the last lines written since, without control characters."""
+        path = self.folder / name
+        try:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                began = self._began.get(name, 0)
+                file.seek(max(began if began <= size else 0, size - 8192))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return ""
+        clean = ("".join(c for c in row if c.isprintable()) for row in text.splitlines()[-lines:])
+        return "\n".join(clean)
+
+
 @dataclass(frozen=True)
 class Health:
     """A health page: where we reach it, and the public address that it is asked as."""
@@ -29,7 +51,7 @@ def wait(
     pages: list[Health],
     processes: Callable[[], list[dict[str, Any]]],
     alive: Callable[[], bool],
-    log: Path,
+    logs: Logs,
     patience: float = 90.0,
 ) -> None:
     """Return when every page says ok.
@@ -39,15 +61,15 @@ def wait(
     deadline = time.monotonic() + patience
     while missing := _not_ready(pages):
         if not alive():
-            raise _supervisor_ended(log)
+            raise _supervisor_ended(logs)
         for process in processes():
             if process["statename"] in _BROKEN:
-                raise _process_ended(process["name"], log)
+                raise _process_ended(process["name"], logs)
         if time.monotonic() > deadline:
             raise Problem(
                 f"AEN is not ready after {patience:.0f} seconds.",
                 "\n".join(missing),
-                f"The logs in {log} say more.",
+                f"The logs in {logs.folder} say more.",
             )
         time.sleep(_PAUSE)
 
@@ -83,26 +105,14 @@ def _get(page: Health) -> tuple[int, bytes]:
         connection.close()
 
 
-def _process_ended(name: str, log: Path) -> Problem:
+def _process_ended(name: str, logs: Logs) -> Problem:
     return Problem(
         f"The {name} process ended while it was starting.",
-        f"The last lines of its log:\n{tail(log / f'{name}.log')}",
-        f"Mend what they name and run make run again. The whole log: {log / f'{name}.log'}",
+        f"The last lines of its log:\n{logs.tail(f'{name}.log')}",
+        f"Mend what they name and run make run again. All logs are in {logs.folder}",
     )
 
 
-def _supervisor_ended(log: Path) -> Problem:
-    said = tail(log / "supervisord.err") or tail(log / "supervisord.log")
-    return Problem("Supervisor ended while it was starting.", said, f"Its logs are in {log}.")
-
-
-def tail(path: Path, lines: int = 12) -> str:
-    """Return the last lines of a log, without control characters."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 8192))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    clean = ("".join(c for c in row if c.isprintable()) for row in text.splitlines()[-lines:])
-    return "\n".join(clean)
+def _supervisor_ended(logs: Logs) -> Problem:
+    said = logs.tail("supervisord.err") or logs.tail("supervisord.log")
+    return Problem("Supervisor ended while it was starting.", said, f"Logs: {logs.folder}")

@@ -20,13 +20,14 @@ class Stopped(KeyboardInterrupt):
 def run(site: Site) -> int:
     """Run until a signal; return the exit status. Raises ``Problem`` when it does not come up."""
     step("Processes", "starting server, worker, gateway and node under Supervisor")
+    logs = readiness.Logs(site.layout.log)
     daemon = supervisor.start(site.layout, _daemon_environment(site))
     try:
         readiness.wait(
             health_pages(site),
             processes=lambda: supervisor.processes(site.layout.supervisor_socket),
             alive=lambda: daemon.poll() is None,
-            log=site.layout.log,
+            logs=logs,
         )
         line(f"\nAEN is ready at {site.options.public_url}")
         line("Ctrl-C ends it. Logs: " + str(site.layout.log))
@@ -38,9 +39,7 @@ def run(site: Site) -> int:
         with _no_more_signals():
             _end_daemon(daemon)
         raise
-    problem(
-        Problem("Supervisor ended by itself.", readiness.tail(site.layout.log / "supervisord.log"))
-    )
+    problem(Problem("Supervisor ended by itself.", logs.tail("supervisord.log")))
     return 1
 
 

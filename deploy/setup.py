@@ -74,7 +74,7 @@ def _prepare_server(site: Site, owner: Owner) -> None:
         **as_account(owner),
     )
     if done.returncode != 0:
-        raise Problem("The server could not be set up.", "", "What is above says why.")
+        raise SystemExit(1)  # it has said why
 
 
 def _server_wishes(site: Site) -> dict[str, object]:

@@ -100,5 +100,14 @@ def test_what_people_set_for_the_gateway_is_kept(tmp_path):
 
 
 def test_control_characters_of_a_log_do_not_reach_the_terminal(tmp_path):
+    logs = readiness.Logs(tmp_path)
     (tmp_path / "x.log").write_text("one\x1b[31mred\nlast\n")
-    assert readiness.tail(tmp_path / "x.log") == "one[31mred\nlast"
+    assert logs.tail("x.log") == "one[31mred\nlast"
+
+
+def test_what_a_log_held_before_is_not_told_again(tmp_path):
+    (tmp_path / "x.log").write_text("of an earlier run\n")
+    logs = readiness.Logs(tmp_path)
+    with (tmp_path / "x.log").open("a") as file:
+        file.write("of this run\n")
+    assert logs.tail("x.log") == "of this run"
