@@ -8,21 +8,24 @@ alone (its scripts and configuration) are copied.
 import errno
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 from compute_agent.environments import MARKER
 
-_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PRIVATE = ("bin", "pyvenv.cfg")
 _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM)
+# The file system, not Python, takes the time, and it can do several things at once.
+_THREADS = 4
 
 
 class Clone:
-    """One copy. ``files`` counts entries; ``linked`` is false once a file had to be copied."""
+    """One copy; ``linked`` is false once a file had to be copied."""
 
     def __init__(self, uid: int, gid: int) -> None:
         self._owner = (uid, gid) if os.geteuid() == 0 else None
-        self.files = 0
         self.linked = True
 
     def make(self, template: Path, parent: int, name: str) -> None:
@@ -30,38 +33,42 @@ class Clone:
 
         ``parent`` must be one that only the node can enter. Raises ``OSError``.
         """
-        source = os.open(template, _FLAGS)
-        try:
-            self._directory(source, parent, name, private=False, top=True)
-        finally:
-            os.close(source)
+        self._source = str(template)
+        self._target = f"/proc/self/fd/{parent}/{name}"
+        level = [""]
+        with ThreadPoolExecutor(_THREADS) as threads:
+            while level:  # parents before what is in them
+                level = list(chain.from_iterable(threads.map(self._directory, level)))
 
-    def _directory(self, source: int, parent: int, name: str, private: bool, top: bool) -> None:
-        os.mkdir(name, 0o755, dir_fd=parent)
-        target = os.open(name, _FLAGS, dir_fd=parent)
+    def _directory(self, relative: str) -> list[str]:
+        """Copy one directory and return the directories in it."""
+        os.mkdir(self._target + relative, 0o755)
+        source = os.open(self._source + relative, _OPEN)
+        target = os.open(self._target + relative, _OPEN)
         try:
             with os.scandir(source) as entries:
-                for entry in entries:
-                    if not (top and entry.name == MARKER):
-                        alone = private or (top and entry.name in _PRIVATE)
-                        self._entry(source, target, entry, alone)
+                below = [name for entry in entries
+                         if (name := self._entry(source, target, entry, relative))]  # fmt: skip
             self._give(target)
         finally:
+            os.close(source)
             os.close(target)
+        return [f"{relative}/{name}" for name in below]
 
-    def _entry(self, source: int, target: int, entry: os.DirEntry[str], private: bool) -> None:
-        self.files += 1
+    def _entry(
+        self, source: int, target: int, entry: os.DirEntry[str], relative: str
+    ) -> str | None:
+        """Copy one entry; return its name if it is a directory, for later."""
+        name = entry.name
         if entry.is_symlink():
-            link = os.readlink(entry.name, dir_fd=source)
-            os.symlink(link, entry.name, dir_fd=target)
+            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
         elif entry.is_dir(follow_symlinks=False):
-            below = os.open(entry.name, _FLAGS, dir_fd=source)
-            try:
-                self._directory(below, target, entry.name, private, top=False)
-            finally:
-                os.close(below)
-        elif private or not self._link(source, target, entry.name):
-            self._copy(source, target, entry.name)
+            return name
+        elif f"{relative}/{name}".split("/")[1] in _PRIVATE:
+            self._copy(source, target, name)
+        elif name != MARKER and not self._link(source, target, name):
+            self._copy(source, target, name)
+        return None
 
     def _link(self, source: int, target: int, name: str) -> bool:
         if not self.linked:

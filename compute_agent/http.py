@@ -190,7 +190,9 @@ class Connection(asyncio.Protocol):
 
     async def upgrade(self, protocol: str, headers: list[tuple[str, str]]) -> Side:
         named = [("Connection", "Upgrade"), ("Upgrade", protocol), *headers]
-        await self.send(h11.InformationalResponse(status_code=101, headers=named))
+        await self.send(
+            h11.InformationalResponse(status_code=101, headers=named, reason=b"Switching Protocols")
+        )
         early, _ = self._http.trailing_data
         side = Side()
         side.early = early

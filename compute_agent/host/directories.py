@@ -140,7 +140,7 @@ def _create(parent: int, name: str, account: Account, skeleton: Path) -> None:
 def _copy(source: Path, target: int, uid: int, gid: int) -> None:
     """Copy files and folders of ``source`` into the open ``target`` and give all to ``uid``."""
     for entry in sorted(source.iterdir()):
-        if entry.is_symlink() or entry.name == "__pycache__":
+        if entry.is_symlink() or entry.name in ("__pycache__", ".gitkeep"):
             continue
         if entry.is_dir():
             os.mkdir(entry.name, 0o700, dir_fd=target)

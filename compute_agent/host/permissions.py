@@ -160,7 +160,7 @@ class _Pass:
         finally:
             if not keep:
                 os.close(fd)
-        return fd
+        return fd if keep else None
 
     def _visit_file(self, parent: int, name: str, public: bool) -> None:
         fd = os.open(name, _HANDLE, dir_fd=parent)

@@ -1,0 +1,223 @@
+"""A real agent in a process of its own, spoken to as a gateway speaks to it."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+OVER = ("stopped", "failed")
+DEADLINE = 90.0
+
+
+def until(condition, what, seconds=DEADLINE):
+    """Return the first true result of ``condition``; fail naming ``what`` after ``seconds``."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        time.sleep(0.02)
+    raise AssertionError(f"{what}: not within {seconds:g} s")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("node", timeout=DEADLINE)
+        self._path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(DEADLINE)
+        self.sock.connect(self._path)
+
+
+class Node:
+    """An agent with directories of its own below ``place``; ``people`` are its users."""
+
+    def __init__(self, place: Path, settings: dict, command=(), environment=None):
+        self.place = place
+        self.run_dir = place / "r"
+        self.root = place / "projects"
+        self.socket = self.run_dir / "agent.sock"
+        self.config = place / "config.json"
+        defaults = {
+            "listen": f"unix:{self.socket}",
+            "project_root": str(self.root),
+            "run_dir": str(self.run_dir),
+            "service_account": "",
+        }
+        self.config.write_text(json.dumps(defaults | settings))
+        self._command = list(command) or [sys.executable]
+        self._environment = environment or (os.environ | {"PYTHONPATH": str(CHECKOUT)})
+        self.process = None
+
+    # --- the agent ---
+
+    def start(self):
+        with (self.place / "agent.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self._command, "-m", "compute_agent", "-c", str(self.config)],
+                stderr=log, cwd="/", env=self._environment, start_new_session=True,
+            )  # fmt: skip
+        until(self._answers, "the agent listens", 20)
+        return self
+
+    def run_agent(self, *arguments):
+        """Run the agent's program for something else than serving; return its exit code."""
+        command = [*self._command, "-m", "compute_agent", "-c", str(self.config), *arguments]
+        return subprocess.run(
+            command, cwd="/", env=self._environment, timeout=DEADLINE, check=False
+        ).returncode
+
+    def _answers(self):
+        assert self.process.poll() is None, self.log()
+        with contextlib.suppress(OSError):
+            return self.call("GET", "/v1/health")[0] == 200
+        return False
+
+    def kill(self):
+        """Kill the agent at once, as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+
+    def log(self):
+        return (self.place / "agent.log").read_text()
+
+    # --- calls ---
+
+    def call(self, method, path, message=None):
+        connection = _UnixConnection(self.socket)
+        with contextlib.closing(connection):
+            connection.request(method, path, None if message is None else json.dumps(message))
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+
+    def command(self, **message):
+        return self.call("POST", "/v1/commands", message)
+
+    def reports(self):
+        """Yield every report, from the first."""
+        connection = _UnixConnection(self.socket)
+        with contextlib.closing(connection):
+            connection.request("GET", "/v1/events")
+            answer = connection.getresponse()
+            while line := answer.readline():
+                yield json.loads(line)
+
+    def wait(self, app_id, *states, seconds=DEADLINE):
+        """Return the app's status once it is in one of ``states``; any end ends the wait."""
+        end = time.monotonic() + seconds
+        last = None
+        for report in self.reports():
+            if report["type"] == "app" and report["app_id"] == app_id:
+                last = report
+                if report["state"] in states:
+                    return report
+                if report["state"] in OVER:
+                    break
+            if time.monotonic() > end:
+                break
+        raise AssertionError(f"not {states}: {last}\n{self.log()}")
+
+    def status(self, app_id):
+        """Return the app's status, or ``None`` where the node does not know it."""
+        for report in self.reports():
+            if report["type"] == "app" and report["app_id"] == app_id:
+                return report
+            if report["type"] == "snapshot":
+                return None
+        return None
+
+    # --- apps ---
+
+    def launch(self, app, owner, project="demo", *, account=None, members=(), app_id=None):
+        """Send a launch and return (app id, HTTP status, body)."""
+        app_id = app_id or uuid.uuid4().hex
+        status, body = self.command(
+            type="launch", app_id=app_id, app=app, account=account or owner,
+            url_prefix=f"/{owner}/{project}/{app}/", project=spec(owner, project, members),
+        )  # fmt: skip
+        assert status in (202, 409), body
+        return app_id, status, body
+
+    def run(self, app, owner, project="demo", **options):
+        """Launch and return the id of the running app."""
+        app_id = self.launch(app, owner, project, **options)[0]
+        self.wait(app_id, "running")
+        return app_id
+
+    def stop(self, app_id):
+        assert self.command(type="stop", app_id=app_id)[0] == 202
+        return self.wait(app_id, "stopped")
+
+    def connect(self, app_id):
+        """Return (socket, headers to inject) of a connection to the app."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(DEADLINE)
+        sock.connect(str(self.socket))
+        sock.sendall(
+            f"POST /v1/apps/{app_id}/connect HTTP/1.1\r\nHost: node\r\n"
+            "Connection: Upgrade\r\nUpgrade: aen-stream\r\n\r\n".encode()
+        )
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += sock.recv(1)
+        lines = head.decode().split("\r\n")
+        assert lines[0].startswith("HTTP/1.1 101"), head
+        named = dict(line.split(": ", 1) for line in lines[1:] if line)
+        return sock, json.loads(named["AEN-Inject"])["headers"]
+
+    def get(self, app_id, path, method="GET", body=None):
+        """Make one request to the app itself; return (status, body)."""
+        sock, headers = self.connect(app_id)
+        connection = http.client.HTTPConnection("app", timeout=DEADLINE)
+        connection.sock = sock
+        with contextlib.closing(connection):
+            connection.request(method, path, body, headers | {"Connection": "close"})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    def directory(self, app_id):
+        return self.run_dir / app_id[:12]
+
+    def processes(self, app_id):
+        """Return the ids of all processes that carry the app's mark, runner left out."""
+        mark = f"AEN_APP_ID={app_id}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+        return found
+
+    def runner(self, app_id):
+        return json.loads((self.directory(app_id) / "runner.json").read_text())["pid"]
+
+    def project(self, owner, name="demo"):
+        return self.root / owner / name
+
+
+def spec(owner, project="demo", members=()):
+    return {"owner": owner, "name": project, "owner_account": owner, "members": list(members)}
+
+
+def as_user(name, *command, umask="027"):
+    """Run a command as an account; return (exit code, output)."""
+    done = subprocess.run(
+        ["setpriv", f"--reuid={name}", f"--regid={name}", "--init-groups", "--", "sh", "-c",
+         f'umask {umask}; exec "$@"', "sh", *map(str, command)],
+        capture_output=True, text=True, cwd="/", errors="replace", timeout=60, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
