@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from jupyter_kernel_client import KernelClient
+from jupyter_kernel_client import JupyterKernelClient
 from running_site import until
 
 
@@ -63,7 +63,7 @@ def test_another_persons_token_finds_nothing(site, notebook):
 
 def test_a_real_jupyter_client_runs_a_cell(site, notebook):
     token = site.token("sam", "apps")
-    with KernelClient(server_url=notebook["url"].rstrip("/"), token=token) as kernel:
+    with JupyterKernelClient(server_url=notebook["url"].rstrip("/"), token=token) as kernel:
         reply = kernel.execute("import getpass; print(getpass.getuser())")
     assert reply["status"] == "ok"
     assert reply["outputs"][0]["text"].strip() == site.account_of(site.person("sam"))
