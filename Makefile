@@ -35,9 +35,10 @@ fix: dev  ## format, and mend what lint can mend
 bench: dev  ## the benchmarks, as tables
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+# Keeps the versions that are pinned where it can; ARGS=--upgrade takes the newest of all.
 # The node's own locks lie beside their .in files, and are made in the same way.
-COMPILE = $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --quiet --upgrade
-lock: dev  ## renew every lock from what it is made from
+COMPILE = $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --quiet $(ARGS)
+lock: dev  ## make every lock again (ARGS=--upgrade takes newer versions)
 	$(COMPILE) pyproject.toml -o requirements/aen.txt
 	$(COMPILE) pyproject.toml --group dev -c requirements/aen.txt -o requirements/dev.txt
 	for wanted in compute_agent/locks/*.in; do $(COMPILE) "$$wanted" -o "$${wanted%.in}.txt"; done

@@ -30,8 +30,14 @@ def base(env: Mapping[str, str], account: str) -> dict[str, str]:
     if os.geteuid() == 0:
         kept["PATH"] = _ROOT_PATH
     kept.setdefault("PATH", os.defpath)
-    person = pwd.getpwnam(account)
-    return kept | {"HOME": person.pw_dir, "USER": account, "LOGNAME": account}
+    return kept | {"HOME": _home_of(account), "USER": account, "LOGNAME": account}
+
+
+def _home_of(account: str) -> str:
+    try:
+        return pwd.getpwnam(account).pw_dir
+    except KeyError:  # rendering for a machine where it is yet to be made
+        return "/"
 
 
 def of_role(role: str, options: Options, layout: Layout) -> dict[str, str]:

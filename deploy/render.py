@@ -46,12 +46,19 @@ def nginx_conf(site: Site, role: str) -> str:
 
 def systemd_unit(site: Site, role: str) -> str:
     """Return a unit that runs Supervisor with the processes of a role."""
-    return supervisor.template("aen.service").safe_substitute(
+    layout, alone = site.layout, role == "all"
+    config = layout.supervisor_config if alone else layout.etc / f"supervisord-{role}.conf"
+    made_by = "each start" if alone else f"deploy.render supervisor --role {role} > {config}"
+    prepare = f"ExecStartPre={layout.python} -I -m deploy.site --setup-only" if alone else ""
+    return supervisor.template("aen.service").substitute(
         role=role,
-        python=site.layout.python,
-        home=site.layout.home,
-        run=site.layout.run,
-        account="root" if role in ("all", "compute") else site.options.account,
+        config=config,
+        config_note=f"Supervisor's configuration is written by: {made_by}",
+        prepare=prepare,
+        python=layout.python,
+        home=layout.home,
+        run=layout.run,
+        run_name=layout.run.name,
     )
 
 

@@ -65,8 +65,15 @@ def _end(site: Site, daemon: subprocess.Popen[bytes]) -> int:
         step("Apps", "ending them; their files stay")
         status = _end_apps(site)
     _end_daemon(daemon)
+    _clear_run_directory(site)
     line("AEN has ended. Everything is kept in " + str(site.layout.home))
     return status
+
+
+def _clear_run_directory(site: Site) -> None:
+    with contextlib.suppress(OSError):  # apps that are kept have their sockets in it
+        site.layout.agent_socket.unlink(missing_ok=True)
+        site.layout.run.rmdir()
 
 
 def _end_apps(site: Site) -> int:

@@ -19,7 +19,7 @@ from typing import Any
 from deploy.options import Options
 from deploy.paths import Layout
 from deploy.programs import Program, programs
-from deploy.say import Problem
+from deploy.say import Problem, step
 
 #: Supervisor takes the rest of a line for a comment after these.
 _BEFORE_COMMENT = re.compile(r"\s[;#]")
@@ -104,9 +104,11 @@ def start(layout: Layout, environment: dict[str, str]) -> subprocess.Popen[bytes
     )
 
 
-def wait_for_former(layout: Layout, patience: float = 30.0) -> None:
+def wait_for_former(layout: Layout, patience: float = 20.0) -> None:
     """Wait while the Supervisor of a killed ``make run`` is still ending its processes."""
     deadline = time.monotonic() + patience
+    if former := _former(layout):
+        step("Processes", f"waiting for those of an earlier run to end (Supervisor is {former})")
     while former := _former(layout):
         if time.monotonic() > deadline:
             raise Problem(
