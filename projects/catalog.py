@@ -58,6 +58,12 @@ def url(instance: AppInstance) -> str | None:
     return f"{gateway.url}{instance.path}" if gateway else None
 
 
+def offer_of(instance: AppInstance) -> dict[str, str]:
+    """Return how the node offers the app of a run; its bare name when it does no longer."""
+    plain = {"name": instance.app, "title": instance.app, "icon": "app"}
+    return next((offer for offer in instance.node.offers if offer["name"] == instance.app), plain)
+
+
 def titles(project: Project) -> dict[str, str]:
     """Return what people call each app of a project, by its name."""
     return {app["name"]: app["title"] for app in of_project(project)}

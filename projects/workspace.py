@@ -40,6 +40,7 @@ JUST_NOW = timedelta(seconds=30)
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_SENTENCE_END = re.compile(r"[.:;] ")
 _OURS = re.compile(rf"^(?:\d\d:\d\d:\d\d(?:\.\d+)? +)?(?:{'|'.join(STEPS)}) ")
 _BAD = re.compile(r"\b(?:error|fatal|failed|refused|killed|critical|out of memory)\b", re.IGNORECASE)
 
@@ -80,7 +81,7 @@ class Tile:
     @property
     def word(self) -> str:
         if self.state == "failed":
-            return self.instance.cause or "Failed"
+            return _SENTENCE_END.split(self.instance.cause, maxsplit=1)[0].rstrip(".") or "Failed"
         return WORDS[self.state]
 
     @property

@@ -33,7 +33,7 @@ def mark() -> SafeString:
 def avatar(person: object) -> SafeString:
     """Return a person's initials on one of six colours, the same each time. Takes users and names."""
     name = str(getattr(person, "username", person))
-    hue = crc32(name.encode()) % HUES
+    hue = crc32(f"l{name}".encode()) % HUES
     return format_html(
         '<span class="aen-avatar aen-avatar-{}" aria-hidden="true">{}</span>', hue, name[:2].upper()
     )

@@ -66,8 +66,8 @@ def running_apps(user: User) -> list[Tile]:
 
 
 def _tile(row: AppInstance) -> Tile:
-    offer = next((o for o in row.node.offers if o["name"] == row.app), {})
-    return Tile(row.app, offer.get("title", row.app), offer.get("icon", "app"), row, catalog.url(row))
+    offer = catalog.offer_of(row)
+    return Tile(row.app, offer["title"], offer["icon"], row, catalog.url(row))
 
 
 def _last_here(request: HttpRequest) -> datetime:

@@ -1,9 +1,10 @@
 """For administrators: the dashboard, and lists of projects, apps and jobs."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.core.paginator import Paginator
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -14,7 +15,7 @@ from accounts import notes
 from accounts.models import AuditEntry, Job, User
 from accounts.pages import local, staff_page
 from datacenters.models import DataCenter, Gateway, Node
-from projects import actions, lifecycle
+from projects import actions, catalog, lifecycle
 from projects.models import AppInstance, Project
 
 PAGE_SIZE = 50
@@ -34,9 +35,9 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "counts": _counts(),
         "data_centers": _data_centers(),
         "troubles": _troubles(),
-        "apps": apps[:RECENT],
+        "apps": _offered(apps[:RECENT]),
         "apps_count": apps.count(),
-        "failed": _apps().filter(_failed_lately())[:RECENT],
+        "failed": _offered(_apps().filter(_failed_lately())[:RECENT]),
         "jobs": Job.objects.filter(state__in=["waiting", "running", "failed"])[:RECENT],
         "audit": AuditEntry.objects.order_by("-at")[:RECENT],
     }
@@ -105,7 +106,15 @@ def _troubles() -> int:
     return gateways + nodes
 
 
-def _apps() -> object:
+def _offered(rows: Iterable[AppInstance]) -> list[AppInstance]:
+    """Return the runs, each with ``offer``: how people know its app."""
+    found = list(rows)
+    for row in found:
+        row.offer = catalog.offer_of(row)
+    return found
+
+
+def _apps() -> QuerySet[AppInstance]:
     rows = AppInstance.objects.select_related("project__owner", "user", "node")
     return rows.order_by("-requested_at")
 
@@ -118,7 +127,7 @@ def apps(request: HttpRequest) -> HttpResponse:
     active = Q(state__in=list(lifecycle.ACTIVE))
     rows = _apps().filter(_failed_lately() if state == "failed" else active)
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
-    context = _frame("apps") | {"page": page, "state": state}
+    context = _frame("apps") | {"page": page, "runs": _offered(page), "state": state}
     return render(request, "projects/manage/apps.html", context)
 
 
@@ -126,11 +135,11 @@ def apps(request: HttpRequest) -> HttpResponse:
 @require_POST
 def stop(request: HttpRequest, pk: str) -> HttpResponse:
     """Stop anybody's app."""
-    row = AppInstance.objects.filter(pk=pk).select_related("user").first()
+    row = AppInstance.objects.filter(pk=pk).select_related("user", "node").first()
     if row is None:
         raise Http404
     actions.stop_instance(row.pk, by=request.user)
-    notes.done(request, f"{row.app} of {row.user} is being stopped.")
+    notes.done(request, f"{catalog.offer_of(row)['title']} of {row.user} is being stopped.")
     return redirect(local(request.POST.get("next", ""), reverse("projects:manage-apps")))
 
 

@@ -157,7 +157,6 @@ def remove_member(request: HttpRequest, owner: str, name: str, username: str) ->
         "person": user,
         "leaving": leaving,
         "ending": _active(row, user),
-        "titles": catalog.titles(row),
     }
     return _confirm(request, row, "remove_member", context)
 
@@ -165,10 +164,9 @@ def remove_member(request: HttpRequest, owner: str, name: str, username: str) ->
 def _active(row: Project, user: User | None = None) -> list[AppInstance]:
     rows = AppInstance.objects.filter(project=row, state__in=list(lifecycle.ACTIVE))
     rows = rows.filter(user=user) if user else rows
-    titles = {app["name"]: app for app in catalog.of_project(row)}
     found = list(rows.select_related("node", "user"))
     for instance in found:
-        instance.offer = titles.get(instance.app, {"title": instance.app, "icon": "app"})
+        instance.offer = catalog.offer_of(instance)
     return found
 
 

@@ -15,8 +15,10 @@ def site():
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    # Not for the session: Playwright's loop runs in this thread as long as it is open, and tests
+    # that come later want a loop, or Django's database, for themselves.
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed (Debian’s package is called chromium)")
     with sync_playwright() as playwright:

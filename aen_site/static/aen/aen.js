@@ -286,7 +286,8 @@
     if (tab) tab.opener = null;
     else {
       /* The browser holds pop-ups back: the panel's button does it with one click. */
-      $("#open-ready")?.focus();
+      const button = $("#open-ready");
+      (button?.href === tile.dataset.url ? button : $(`#act-${tile.dataset.app}-open`))?.focus();
       said = "";
       say(`${tile.dataset.title} is ready. Open it with the button.`);
     }
