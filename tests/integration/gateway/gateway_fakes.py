@@ -41,6 +41,7 @@ from gateway.protocol import (
 
 GATEWAY_ID = "0" * 31 + "1"
 NODE_ID = "0" * 31 + "2"
+ROOT = Path(__file__).parents[3]
 
 
 def eventually(condition: Callable[[], object], seconds: float = 15.0) -> object:
@@ -247,13 +248,15 @@ class FakeNode:
         self.extra_lines: list[bytes] = []
         self._writers: set[asyncio.StreamWriter] = set()
         self.injected = {"Authorization": "token of-the-app"}
+        self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         self.path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, self.path)
 
     async def stop(self) -> None:
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         self.path.unlink(missing_ok=True)
         for writer in list(self._writers):
             writer.transport.abort()
@@ -540,7 +543,7 @@ class Site:
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway"], env=environment, stdout=log, stderr=log
+                [sys.executable, "-m", "gateway"], env=environment, stdout=log, stderr=log, cwd=ROOT
             )
         if wait:
             self.wait_ready()

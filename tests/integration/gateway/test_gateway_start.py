@@ -6,6 +6,7 @@ import sys
 
 import msgspec
 import pytest
+from gateway_fakes import ROOT
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def refused(path) -> str:
     environment = {"PATH": os.defpath, "AEN_GATEWAY_CONFIG": str(path / "gateway.json")}
     done = subprocess.run(
         [sys.executable, "-m", "gateway"], env=environment, capture_output=True, timeout=30,
-        text=True, check=False,
+        text=True, check=False, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 78
     assert "Traceback" not in done.stderr
