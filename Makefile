@@ -41,7 +41,9 @@ COMPILE = $(BIN)/uv pip compile --universal --generate-hashes --python-version 3
 lock: dev  ## make every lock again (ARGS=--upgrade takes newer versions)
 	$(COMPILE) pyproject.toml -o requirements/aen.txt
 	$(COMPILE) pyproject.toml --group dev -c requirements/aen.txt -o requirements/dev.txt
-	for wanted in compute_agent/locks/*.in; do $(COMPILE) "$$wanted" -o "$${wanted%.in}.txt"; done
+	for wanted in compute_agent/locks/*.in; do \
+	  $(COMPILE) --no-header --no-annotate "$$wanted" -o "$${wanted%.in}.txt" || exit 1; \
+	done
 
 clean:  ## remove what was made in the checkout, but no data of a site
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
