@@ -14,5 +14,6 @@ ALLOWED_HOSTS: list[str] = []
 INSTALLED_APPS = ["channels"]
 DATABASES: dict[str, object] = {}
 USE_TZ = True
+TIME_ZONE = "UTC"  # of the log, as the server's
 LOGGING_CONFIG = None
 ASGI_APPLICATION = "gateway.asgi.application"

@@ -235,6 +235,14 @@ def test_ctrl_c_ends_every_process(site):
     assert site.ours() == set()
 
 
+def test_kill_ends_it_as_ctrl_c_does_and_counts_as_success(site):
+    run = site.running()
+    os.kill(int((site.home / "etc/running.lock").read_text()), signal.SIGTERM)
+    assert "AEN has ended." in run.wait()
+    assert run.process.returncode == 0
+    assert site.ours() == set()
+
+
 def test_a_second_run_finds_everything_and_downloads_nothing(site):
     site.running()
     site.manage("aen_user", "add", "mira")
