@@ -42,7 +42,7 @@ class Clone:
 
     def _directory(self, relative: str) -> list[str]:
         """Copy one directory and return the directories in it."""
-        os.mkdir(self._target + relative, 0o755)
+        os.mkdir(self._target + relative, 0o755)  # noqa: PTH102 - thousands of them
         source = os.open(self._source + relative, _OPEN)
         target = os.open(self._target + relative, _OPEN)
         try:
@@ -64,10 +64,10 @@ class Clone:
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
         elif entry.is_dir(follow_symlinks=False):
             return name
-        elif f"{relative}/{name}".split("/")[1] in _PRIVATE:
-            self._copy(source, target, name)
-        elif name != MARKER and not self._link(source, target, name):
-            self._copy(source, target, name)
+        elif name != MARKER:
+            private = f"{relative}/{name}".split("/")[1] in _PRIVATE
+            if private or not self._link(source, target, name):
+                self._copy(source, target, name)
         return None
 
     def _link(self, source: int, target: int, name: str) -> bool:

@@ -2,7 +2,6 @@
 
 import contextlib
 import grp
-import json
 import os
 import pwd
 import shutil
@@ -11,14 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from node_client import Node
+from node_client import Node, running, small_apps
 
 from compute_agent.config import Config
 from compute_agent.environments import Environments
 from compute_agent.host.errors import HostError
 from compute_agent.host.reachable import closed_ancestor
 
-_HERE = Path(__file__).parent
 _counter = iter(range(1000))
 
 
@@ -117,18 +115,6 @@ def place():
     shutil.rmtree(path, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def running(node):
-    """Start the node; at the end nothing of it is left, whatever the test did."""
-    try:
-        yield node.start()
-    finally:
-        if node.process.poll() is not None:
-            node.start()
-        node.run_agent("--stop-all")
-        node.end()
-
-
 @pytest.fixture
 def node(place, environments):
     """A node with the real apps."""
@@ -143,24 +129,3 @@ def small_node(place, bare_environments):
     _needs_root()
     with running(Node(place, bare_environments | small_apps(place))) as node:
         yield node
-
-
-def small_apps(place, **changes):
-    """Describe apps that run ``small_app.py``; return the settings of a node that offers them."""
-    program = place / "small_app.py"
-    shutil.copy(_HERE / "small_app.py", program)
-    program.chmod(0o644)
-    directory = place / "apps"
-    directory.mkdir()
-    base = ["%(environment)s/bin/python", str(program), "%(socket)s", "%(urlPrefix)s"]
-    token = {"variable": "SECRET", "header": "X-Secret", "format": "is %(token)s"}
-    for name, app in {
-        "web": {"command": base, "token": token},
-        "failing": {"command": [*base, "fail"]},
-        "silent": {"command": [*base, "silent"], "timeout": 1},
-        "stubborn": {"command": [*base, "stubborn"]},
-        "missing": {"command": ["/nonexistent/program"]},
-    }.items():
-        described = {"name": name, "title": name.title(), "icon": name, "timeout": 20} | app
-        (directory / f"{name}.json").write_text(json.dumps(described))
-    return {"apps_dir": str(directory), "stop_grace": 0.5}

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -221,3 +222,36 @@ def as_user(name, *command, umask="027"):
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def running(node):
+    """Start the node; at the end nothing of it is left, whatever the test did."""
+    try:
+        yield node.start()
+    finally:
+        if node.process.poll() is not None:
+            node.start()
+        node.run_agent("--stop-all")
+        node.end()
+
+
+def small_apps(place, **changes):
+    """Describe apps that run ``small_app.py``; return the settings of a node that offers them."""
+    program = place / "small_app.py"
+    shutil.copy(Path(__file__).parent / "small_app.py", program)
+    program.chmod(0o644)
+    directory = place / "apps"
+    directory.mkdir()
+    base = ["%(environment)s/bin/python", str(program), "%(socket)s", "%(urlPrefix)s"]
+    token = {"variable": "SECRET", "header": "X-Secret", "format": "is %(token)s"}
+    for name, app in {
+        "web": {"command": base, "token": token},
+        "failing": {"command": [*base, "fail"]},
+        "silent": {"command": [*base, "silent"], "timeout": 1},
+        "stubborn": {"command": [*base, "stubborn"]},
+        "missing": {"command": ["/nonexistent/program"]},
+    }.items():
+        described = {"name": name, "title": name.title(), "icon": name, "timeout": 20} | app
+        (directory / f"{name}.json").write_text(json.dumps(described))
+    return {"apps_dir": str(directory), "stop_grace": 0.5}

@@ -172,7 +172,7 @@ def test_an_app_that_ends_while_there_is_no_agent_is_known_to_have_ended(small_n
     [pid] = small_node.processes(app_id)
     small_node.end()
     os.kill(pid, signal.SIGTERM)
-    until(lambda: (small_node.directory(app_id) / "exit.json").exists(), "the runner has ended")
+    until((small_node.directory(app_id) / "exit.json").exists, "the runner has ended")
     small_node.start()
     assert "signal 15" in small_node.wait(app_id, "failed")["cause"]
 
