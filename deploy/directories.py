@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.interpreter import closed_folder
 from deploy.options import Options
 from deploy.paths import Layout, make_run
 from deploy.say import Problem
@@ -64,6 +65,12 @@ def make_project_root(options: Options) -> None:
             error.strerror or str(error),
             "Set AEN_PROJECT_ROOT to a folder that you may write to.",
         ) from error
+    if not options.single and (closed := closed_folder(root / "any")):
+        raise Problem(
+            f"The folder for projects is out of reach for the accounts that apps run as: {root}",
+            f"They cannot enter {closed}.",
+            f"Run chmod o+x {closed}, or set AEN_PROJECT_ROOT to another folder.",
+        )
 
 
 def require_room(layout: Layout) -> None:

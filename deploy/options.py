@@ -23,6 +23,7 @@ class Options:
     bind: str
     server_port: int
     gateway_port: int
+    #: For a node that listens on TCP; on one machine the agent has a Unix socket.
     compute_port: int
     public_url: str
     gateway_public_url: str
@@ -33,6 +34,11 @@ class Options:
     database_url: str | None = field(repr=False)
     #: Further AEN_* variables of the server's and the gateway's settings, passed on as they are.
     further: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether server and gateway listen on all addresses of the machine."""
+        return self.bind in _EVERYWHERE
 
     @property
     def server_url(self) -> str:

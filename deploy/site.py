@@ -56,14 +56,17 @@ def require_ports(site: Site) -> None:
 
 def say_mode(site: Site) -> None:
     """Say who apps will run as: what a person must know before others use the site."""
-    if not site.options.single:
+    if site.options.single:
+        who = f"Not root: every app runs as {site.options.account}; "
+        step("Mode", who + "files are not kept apart between people.")
+    else:
         step("Mode", "Apps run as their users' own UNIX accounts.")
-        return
-    step(
-        "Mode",
-        f"Not root: every app runs as {site.options.account}; "
-        "files are not kept apart between people.",
-    )
+    if site.options.everywhere and "AEN_PUBLIC_URL" not in site.env:
+        step(
+            "Address",
+            "It listens for other machines, but sends browsers to 127.0.0.1:\n"
+            "set AEN_PUBLIC_URL and AEN_GATEWAY_PUBLIC_URL to what they are to open.",
+        )
 
 
 def _stop(number: int, frame: object) -> None:

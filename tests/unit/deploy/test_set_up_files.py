@@ -11,6 +11,7 @@ from deploy.prepare_server import write_gateway_config
 from deploy.say import Problem
 
 UID, GID = os.getuid(), os.getgid()
+LAYOUT = paths.Layout(Path("/srv/aen"), Path("/run/aen-x"))
 
 
 @pytest.fixture
@@ -111,3 +112,18 @@ def test_what_a_log_held_before_is_not_told_again(tmp_path):
     with (tmp_path / "x.log").open("a") as file:
         file.write("of this run\n")
     assert logs.tail("x.log") == "of this run"
+
+
+def test_a_project_root_that_people_cannot_reach_is_refused(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    chosen = options.read({"AEN_PROJECT_ROOT": str(closed / "projects")}, 0, LAYOUT)
+    with pytest.raises(Problem, match="out of reach"):
+        directories.make_project_root(chosen)
+
+
+def test_in_single_mode_the_project_root_is_the_persons_alone(tmp_path):
+    root = tmp_path / "projects"
+    single = options.read({"AEN_PROJECT_ROOT": str(root)}, 65534, LAYOUT)
+    directories.make_project_root(single)
+    assert root.stat().st_mode & 0o777 == 0o700
