@@ -14,16 +14,20 @@ class AenForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, field in self.fields.items():
-            self._dress(name, field)
+        for field in self.fields.values():
+            self._dress(field)
 
-    def _dress(self, name: str, field: forms.Field) -> None:
+    def _dress(self, field: forms.Field) -> None:
         kind = "form-select" if isinstance(field.widget, forms.Select) else "form-control"
         if isinstance(field.widget, forms.RadioSelect | forms.CheckboxInput):
             return
         field.widget.attrs.setdefault("class", kind)
-        if self.is_bound and name in self.errors:
-            self._mark(name)
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        for name in self._errors or ():
+            if name in self.fields:
+                self._mark(name)
 
     def _mark(self, name: str) -> None:
         attrs = self.fields[name].widget.attrs

@@ -38,8 +38,6 @@ def _note(message: messages.storage.base.Message) -> Note:
     failed = message.level >= messages.WARNING
     try:
         content = json.loads(message.message)
-        return Note(
-            content["text"], failed, content.get("undo", ""), content.get("fields", {})
-        )
+        return Note(content["text"], failed, content.get("undo", ""), content.get("fields", {}))
     except (ValueError, TypeError, KeyError):  # a message of Django's own admin
         return Note(str(message.message), failed)

@@ -1,5 +1,7 @@
 """Our icons: strokes on a 16-pixel grid, drawn in the colour of the text around them."""
 
+# ruff: noqa: E501  (a path of a drawing has no place to break it)
+
 from typing import Final
 
 #: What is drawn if a node offers an app whose icon we do not have.

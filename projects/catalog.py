@@ -46,7 +46,9 @@ def of_project(project: Project) -> list[dict[str, str]]:
 
 def newest_instances(project: Project, user: User) -> dict[str, AppInstance]:
     """Return a person's newest run of each app in a project, by the app's name."""
-    rows = AppInstance.objects.filter(project=project, user=user).select_related("node", "project__owner")
+    rows = AppInstance.objects.filter(project=project, user=user).select_related(
+        "node", "project__owner"
+    )
     return {row.app: row for row in reversed(rows.order_by("-requested_at")[:50])}
 
 

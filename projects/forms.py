@@ -50,7 +50,7 @@ class GeneralForm(AenForm):
     description = forms.CharField(
         required=False,
         max_length=DESCRIPTION_LIMIT,
-        help_text="Markdown: # headings, **bold**, lists, `code`, links and tables. HTML is shown as text.",
+        help_text="Markdown: # headings, **bold**, lists, `code`, links, tables. HTML is shown as text.",
         widget=forms.Textarea(attrs={"rows": 16, "class": "form-control aen-mono"}),
     )
 
@@ -101,5 +101,7 @@ class DeleteForm(AenForm):
 
     def clean_confirm(self) -> str:
         if self.cleaned_data["confirm"].strip() != self.project.name:
-            raise forms.ValidationError(f"This is not the project’s name. Type {self.project.name}.")
+            raise forms.ValidationError(
+                f"This is not the project’s name. Type {self.project.name}."
+            )
         return self.project.name

@@ -73,19 +73,25 @@ def find(username: str) -> User:
     """Return the active person of that user name; ``Invalid`` with the mend when there is none."""
     user = User.objects.filter(username=username.strip(), is_active=True).first()
     if user is None:
-        raise Invalid("user", f"There is no user “{username[:40]}”. Choose one from the list as you type.")
+        raise Invalid(
+            "user", f"There is no user “{username[:40]}”. Choose one from the list as you type."
+        )
     return user
 
 
 def refuse_again(user: User, project: Project) -> None:
     """Refuse to add somebody twice: their role is changed in the list."""
     role = access.role_of(user, project)
-    raise Conflict(f"{user.username} is on the team already, as {role}. Change the role below.", "user")
+    raise Conflict(
+        f"{user.username} is on the team already, as {role}. Change the role below.", "user"
+    )
 
 
 def member(project: Project, username: str) -> User:
     """Return a person of the team, the owner excepted; ``Http404`` for anybody else."""
-    found = [user for user, role in access.team(project) if user.username == username and role != "owner"]
+    found = [
+        user for user, role in access.team(project) if user.username == username and role != "owner"
+    ]
     if not found:
         raise Http404
     return found[0]

@@ -39,7 +39,9 @@ def _instances(projects: list[Project], user: User) -> dict[UUID, list[AppInstan
     """Return the runs that say something of each project's state, newest first."""
     rows = AppInstance.objects.filter(project__in=projects).select_related("node", "project__owner")
     active = rows.filter(state__in=list(lifecycle.ACTIVE))
-    mine = rows.filter(user=user).exclude(state__in=list(lifecycle.ACTIVE)).order_by("-requested_at")
+    mine = (
+        rows.filter(user=user).exclude(state__in=list(lifecycle.ACTIVE)).order_by("-requested_at")
+    )
     found: dict[UUID, list[AppInstance]] = {}
     for row in [*active, *mine[: 20 * len(projects)]]:
         found.setdefault(row.project_id, []).append(row)
@@ -50,7 +52,9 @@ def _summary(
     project: Project, user: User, instances: list[AppInstance], last: dict[UUID, Event]
 ) -> Summary:
     mine = sorted(
-        (row for row in instances if row.user_id == user.pk), key=lambda r: r.requested_at, reverse=True
+        (row for row in instances if row.user_id == user.pk),
+        key=lambda r: r.requested_at,
+        reverse=True,
     )
     people = [person for person, _ in access.team(project)]
     may_start = access.may(user, project, "start")
@@ -80,7 +84,9 @@ def _failed(mine: list[AppInstance]) -> AppInstance | None:
 def _quick(project: Project, mine: list[AppInstance]) -> Tile | None:
     """Return the app that the row opens: what fails or runs, else what was used last."""
     offers = {offer["name"]: offer for offer in catalog.of_project(project)}
-    urgent = [row for row in mine if row.is_active] or [row for row in [_failed(mine)] if row] or mine
+    urgent = (
+        [row for row in mine if row.is_active] or [row for row in [_failed(mine)] if row] or mine
+    )
     row = next((row for row in urgent if row.app in offers), None)
     offer = offers.get(row.app) if row else offers.get("lab") or next(iter(offers.values()), None)
     if offer is None:

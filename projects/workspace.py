@@ -17,6 +17,7 @@ from compute_agent.protocol import STEPS
 
 from . import access, catalog
 from .models import AppInstance, Project
+from .plain import plain
 
 LABELS = {
     "account": "Account",
@@ -38,11 +39,11 @@ STARTING = frozenset({"requested", "preparing", "starting"})
 #: An end this long ago is still worth saying aloud.
 JUST_NOW = timedelta(seconds=30)
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SENTENCE_END = re.compile(r"[.:;] ")
 _OURS = re.compile(rf"^(?:\d\d:\d\d:\d\d(?:\.\d+)? +)?(?:{'|'.join(STEPS)}) ")
-_BAD = re.compile(r"\b(?:error|fatal|failed|refused|killed|critical|out of memory)\b", re.IGNORECASE)
+_BAD = re.compile(
+    r"\b(?:error|fatal|failed|refused|killed|critical|out of memory)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,10 @@ class Tile:
     @property
     def word(self) -> str:
         if self.state == "failed":
-            return _SENTENCE_END.split(self.instance.cause, maxsplit=1)[0].rstrip(".") or "Failed"
+            return (
+                _SENTENCE_END.split(plain(self.instance.cause), maxsplit=1)[0].rstrip(".")
+                or "Failed"
+            )
         return WORDS[self.state]
 
     @property
@@ -157,7 +161,9 @@ def _chosen(tiles: list[Tile]) -> Tile | None:
 
 def _seen(tiles: list[Tile], may_start: bool) -> str:
     facts = [
-        (t.name, t.title, t.state, i.pk.hex, i.revision, i.cause, t.url) if (i := t.instance) else t.name
+        (t.name, t.title, t.state, i.pk.hex, i.revision, i.cause, t.url)
+        if (i := t.instance)
+        else t.name
         for t in tiles
     ]
     return sha256(repr((facts, may_start)).encode()).hexdigest()[:16]
@@ -165,7 +171,9 @@ def _seen(tiles: list[Tile], may_start: bool) -> str:
 
 def _say(tiles: list[Tile]) -> str:
     """Return the one sentence for the live region: about the newest run, by state and step."""
-    newest = max((t for t in tiles if t.instance), key=lambda t: t.instance.requested_at, default=None)
+    newest = max(
+        (t for t in tiles if t.instance), key=lambda t: t.instance.requested_at, default=None
+    )
     if newest is None:
         return ""
     instance = newest.instance
@@ -174,7 +182,11 @@ def _say(tiles: list[Tile]) -> str:
     if newest.state == "stopped":
         recent = instance.ended_at and timezone.now() - instance.ended_at < JUST_NOW
         return f"{newest.title} is stopped" if recent else ""
-    words = {"running": "is running", "stopping": "is stopping", "failed": f"failed: {instance.cause}"}
+    words = {
+        "running": "is running",
+        "stopping": "is stopping",
+        "failed": f"failed: {plain(instance.cause)}",
+    }
     return f"{newest.title} {words[newest.state]}"
 
 
@@ -211,7 +223,7 @@ def _step(name: str, report: dict[str, object] | None, tile: Tile) -> Step:
     label = LABELS[name]
     if report is None:
         return Step(label, "done" if tile.state == "running" else "later")
-    fact = _plain(str(report.get("fact", "")))
+    fact = plain(str(report.get("fact", "")))
     if report.get("seconds") is not None:
         return Step(label, "done", seconds=float(report["seconds"]), fact=fact)
     if tile.state == "failed":
@@ -222,15 +234,10 @@ def _step(name: str, report: dict[str, object] | None, tile: Tile) -> Step:
 
 def _lines(instance: AppInstance) -> list[Line]:
     failed = instance.state == "failed"
-    return [_line(_plain(str(text)), failed=failed) for text in instance.log]
+    return [_line(plain(str(text)), failed=failed) for text in instance.log]
 
 
 def _line(text: str, *, failed: bool) -> Line:
     if _OURS.match(text) and not (failed and _BAD.search(text)):
         return Line(text, "ours")
     return Line(text, "bad" if failed and _BAD.search(text) else "")
-
-
-def _plain(text: str) -> str:
-    """Return text without terminal escapes and control characters: an app wrote it."""
-    return _CONTROLS.sub("", _ESCAPES.sub("", text))

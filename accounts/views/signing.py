@@ -80,7 +80,9 @@ def set_password(request: HttpRequest, uid: str, token: str) -> HttpResponse:
         notes.done(request, "Your password is set.")
         return redirect("/")
     context = {"form": form, "person": user}
-    return render(request, "accounts/set_password.html", context, status=422 if form.errors else 200)
+    return render(
+        request, "accounts/set_password.html", context, status=422 if form.errors else 200
+    )
 
 
 def _user_of(uid: str) -> User | None:

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from accounts import notes
 from aen_site import icons
+from projects.plain import plain as safe_to_see
 
 register = template.Library()
 
@@ -128,6 +129,12 @@ def meter(used: float, total: float, label: str) -> SafeString:
         f"{label}: {percent} %",
         percent,
     )
+
+
+@register.filter
+def plain(text: str) -> str:
+    """Return what a node or an app wrote without terminal escapes."""
+    return safe_to_see(str(text or ""))
 
 
 @register.filter

@@ -88,7 +88,9 @@ def explore(request: HttpRequest) -> HttpResponse:
     search = request.GET.get("q", "").strip()[:80]
     rows = access.visible_projects(request.user)
     rows = _matching(rows, search) if search else rows.filter(visibility=Project.Visibility.PUBLIC)
-    projects = Paginator(rows.order_by("-last_activity"), PAGE_SIZE).get_page(request.GET.get("page"))
+    projects = Paginator(rows.order_by("-last_activity"), PAGE_SIZE).get_page(
+        request.GET.get("page")
+    )
     context = {
         "section": "explore",
         "search": search,
@@ -101,7 +103,9 @@ def explore(request: HttpRequest) -> HttpResponse:
 def _matching(rows: QuerySet[Project], search: str) -> QuerySet[Project]:
     for word in search.replace("/", " ").split()[:8]:
         rows = rows.filter(
-            Q(name__icontains=word) | Q(summary__icontains=word) | Q(owner__username__icontains=word)
+            Q(name__icontains=word)
+            | Q(summary__icontains=word)
+            | Q(owner__username__icontains=word)
         )
     return rows
 

@@ -48,7 +48,10 @@ def _counts() -> list[dict[str, object]]:
     """Return what the dashboard counts, each with the list that it leads to."""
     day = timezone.now() - DAY
     apps = reverse("projects:manage-apps")
-    people, active = User.objects.all(), AppInstance.objects.filter(state__in=list(lifecycle.ACTIVE))
+    people, active = (
+        User.objects.all(),
+        AppInstance.objects.filter(state__in=list(lifecycle.ACTIVE)),
+    )
     signed_in = AuditEntry.objects.filter(verb="account.sign_in", at__gt=day)
     failed = AppInstance.objects.filter(_failed_lately()).count()
     waiting = Job.objects.filter(state="waiting", run_at__lte=timezone.now())

@@ -23,8 +23,8 @@ OFFERS = [
 ]
 README = """# Energy forecast
 
-Forecasts hourly load for the next day from weather, calendar and the last 90 days of meter data. The model is
-retrained each night at 02:00.
+Forecasts hourly load for the next day from weather, calendar and the last 90 days of meter
+data. The model is retrained each night at 02:00.
 
 ## Start here
 
@@ -59,7 +59,12 @@ PROJECTS = [
     ("mira", "energy-forecast", "private", "Day-ahead load forecast for the northern grid"),
     ("mira", "meter-quality", "private", "Finds broken meters before the bill does"),
     ("jonas", "grid-losses", "private", "Loss allocation by feeder, monthly"),
-    ("li", "wind-wake", "public", "Wake model of the coastal park, with a live dashboard that is long"),
+    (
+        "li",
+        "wind-wake",
+        "public",
+        "Wake model of the coastal park, with a live dashboard that is long",
+    ),
     ("ada", "price-curves", "private", "Forward curves, rebuilt each morning"),
     ("tomas", "heat-pumps", "public", "Survey data and the notebook behind the report"),
 ]
@@ -68,7 +73,9 @@ PASSWORD = "a-long-Password-1"
 
 def seed() -> dict[str, User]:
     """Fill an empty database; return the people by user name."""
-    cast = {name: _person(name) for name in ("mira", "li", "jonas", "ada", "noor", "sofia", "tomas")}
+    cast = {
+        name: _person(name) for name in ("mira", "li", "jonas", "ada", "noor", "sofia", "tomas")
+    }
     cast["mira"].is_staff = cast["mira"].is_superuser = True
     cast["mira"].last_seen = timezone.now() - timedelta(hours=20)
     cast["mira"].save()
@@ -86,7 +93,9 @@ def seed() -> dict[str, User]:
 
 
 def _person(name: str) -> User:
-    return people.create_user(name, by=None, password=PASSWORD, full_name=f"{name.capitalize()} Example")
+    return people.create_user(
+        name, by=None, password=PASSWORD, full_name=f"{name.capitalize()} Example"
+    )
 
 
 def _places() -> list[Node]:
@@ -115,7 +124,13 @@ def _project(owner: User, name: str, visibility: str, summary: str) -> Project:
 
 
 def _teams(rows: dict[str, Project], cast: dict[str, User]) -> None:
-    everyone = [("li", "manager"), ("jonas", "editor"), ("ada", "editor"), ("noor", "viewer"), ("sofia", "viewer")]
+    everyone = [
+        ("li", "manager"),
+        ("jonas", "editor"),
+        ("ada", "editor"),
+        ("noor", "viewer"),
+        ("sofia", "viewer"),
+    ]
     for name, role in everyone:
         actions.set_role(rows["energy-forecast"], name, role, by=cast["mira"])
     for project, row in rows.items():
@@ -124,7 +139,9 @@ def _teams(rows: dict[str, Project], cast: dict[str, User]) -> None:
     actions.set_role(rows["meter-quality"], "noor", "editor", by=cast["mira"])
 
 
-def run(project: Project, user: User, node: Node, app: str, state: str, **fields: object) -> AppInstance:
+def run(
+    project: Project, user: User, node: Node, app: str, state: str, **fields: object
+) -> AppInstance:
     """Add a run of an app as if its node had reported it."""
     Project.objects.filter(pk=project.pk).update(node=node)
     row = AppInstance(project=project, user=user, node=node, app=app, state=state, **fields)
@@ -139,7 +156,11 @@ def launching() -> dict[str, object]:
     now = time.time()
     progress = [{"step": s, "at": now - 2, "seconds": t, "fact": f} for s, t, f in FACTS]
     progress[-1]["at"] = now - 1.7
-    return {"progress": progress, "log": LOG, "requested_at": timezone.now() - timedelta(seconds=2.1)}
+    return {
+        "progress": progress,
+        "log": LOG,
+        "requested_at": timezone.now() - timedelta(seconds=2.1),
+    }
 
 
 def _runs(rows: dict[str, Project], cast: dict[str, User], nodes: list[Node]) -> None:
@@ -157,7 +178,8 @@ def _runs(rows: dict[str, Project], cast: dict[str, User], nodes: list[Node]) ->
         requested_at=ago(hours=4), running_at=ago(hours=4), ended_at=ago(minutes=26),
         progress=done, cause="Out of memory: it reached its limit of 4 GB.",
         mend="Read the file in parts, or ask an administrator for a higher limit.",
-        log=["[I] Kernel 5f1c: executing cell 14 of 02-train.ipynb", "xgboost: building DMatrix, 48,211,904 rows",
+        log=["[I] Kernel 5f1c: executing cell 14 of 02-train.ipynb",
+             "xgboost: building DMatrix, 48,211,904 rows",
              "memory 4.0 of 4.0 GB, limit reached: out of memory", "killed by the node (exit 137)"],
     )  # fmt: skip
     for who, project, app, verb in [
@@ -165,7 +187,12 @@ def _runs(rows: dict[str, Project], cast: dict[str, User], nodes: list[Node]) ->
         ("mira", rows["grid-losses"], "lab", "app.fail"), ("mira", forecast, "lab", "app.start"),
     ]:  # fmt: skip
         AuditEntry.objects.create(
-            actor=cast[who], actor_name=who, verb=verb, target=str(project), project_id=project.pk, detail={"app": app}
+            actor=cast[who],
+            actor_name=who,
+            verb=verb,
+            target=str(project),
+            project_id=project.pk,
+            detail={"app": app},
         )
 
 

@@ -89,10 +89,16 @@ def test_a_start_is_shown_step_by_step_and_opens_in_its_own_tab(page):
     assert "account  mira exists" in page.inner_text("#log")
     eventually(lambda: "Notebook is starting: account" in page.inner_text("#live"))
     with page.context.expect_page() as opened:
-        report("notebook", "answer", progress=[{"step": s, "at": 0, "seconds": 1, "fact": f} for s, _, f in FACTS])
+        report(
+            "notebook",
+            "answer",
+            progress=[{"step": s, "at": 0, "seconds": 1, "fact": f} for s, _, f in FACTS],
+        )
     assert opened.value.evaluate("window.opener") is None
     assert page.inner_text("#tile-notebook .aen-state").startswith("Running")
-    assert page.get_attribute("#act-notebook-open", "href").endswith("/mira/energy-forecast/notebook/")
+    assert page.get_attribute("#act-notebook-open", "href").endswith(
+        "/mira/energy-forecast/notebook/"
+    )
     assert newest("notebook").pk == row.pk
 
 
@@ -135,7 +141,13 @@ def test_looking_again_keeps_focus_and_the_place_in_the_log(page):
 
 def test_a_failure_names_cause_and_mend_and_is_reset(page):
     page.goto(FORECAST)
-    report("lab", "fail", cause="The port is in use. Another process has it.", mend="Stop it.", log=["<b>x</b>"])
+    report(
+        "lab",
+        "fail",
+        cause="The port is in use. Another process has it.",
+        mend="Stop it.",
+        log=["<b>x</b>"],
+    )
     page.wait_for_selector("#tile-lab[data-state=failed]")
     panel = page.inner_text(".aen-panel")
     assert "JupyterLab did not start" in panel and "Stop it." in panel and "<b>x</b>" in panel
@@ -241,8 +253,10 @@ def test_the_colours_that_one_chose_stay(page):
 @pytest.mark.parametrize("width", [320, 390, 1440])
 def test_no_page_is_wider_than_the_screen(page, width):
     page.set_viewport_size({"width": width, "height": 800})
-    for path in ("/", "/mira/energy-forecast", "/mira/energy-forecast/settings/team", "/manage/",
-                 "/manage/users", "/manage/audit", "/accounts/", "/new/", "/jonas/grid-losses"):  # fmt: skip
+    for path in [
+        "/", FORECAST, f"{FORECAST}/settings/team", "/manage/", "/manage/users", "/manage/audit",
+        "/accounts/", "/new/", "/jonas/grid-losses",
+    ]:  # fmt: skip
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
