@@ -9,6 +9,7 @@ import contextlib
 import os
 import secrets
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -238,8 +239,10 @@ def _fits(code, form) -> bool:
 class FakeNode:
     """Wire 2's node side on a Unix socket, splicing to apps on Unix sockets."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tls: ssl.SSLContext | None = None) -> None:
         self.path = path
+        self.tls = tls
+        self.port = 0
         self.apps: dict[str, Path] = {}
         self.commands: list[dict] = []
         self.refuse_commands = False
@@ -252,7 +255,13 @@ class FakeNode:
 
     async def start(self) -> None:
         self.path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self.path)
+        if self.tls is None:
+            self._server = await asyncio.start_unix_server(self._serve, self.path)
+            return
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self.port, ssl=self.tls, reuse_address=True
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -271,8 +280,8 @@ class FakeNode:
                 body = await reader.readexactly(length)
                 if not await self._answer(method, target, body, reader, writer):
                     return
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the streams module reports a cancelled handler as an error
         finally:
             self._writers.discard(writer)
             writer.close()
@@ -291,7 +300,9 @@ class FakeNode:
         app_id = target.split("/")[3]
         path = self.apps.get(app_id)
         if path is None:
-            _write(writer, 404, {"code": "no_app", "detail": "There is no such app here."})
+            _write(
+                writer, 404, {"code": "unknown_app", "detail": "This node does not know the app."}
+            )
             return True
         await self._splice(path, reader, writer)
         return False
@@ -502,13 +513,13 @@ async def _chunk(send, body, *, last=False) -> None:
 class Site:
     """A gateway process between a fake server and a fake node."""
 
-    def __init__(self, **config) -> None:
+    def __init__(self, node_tls: ssl.SSLContext | None = None, **config) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="aen-gw-")
         self.directory = Path(self._directory.name)
         self.thread = LoopThread()
         self.credential = secrets.token_urlsafe(24)
         self.server = FakeServer(self.credential)
-        self.node = FakeNode(self.directory / "agent.sock")
+        self.node = FakeNode(self.directory / "agent.sock", node_tls)
         self.server.nodes = (NodeAddress(NODE_ID, "node-1", f"unix:{self.node.path}"),)
         self.server_port, self.port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -523,6 +534,9 @@ class Site:
     def start(self) -> "Site":
         self.start_server()
         self.thread.run(self.node.start())
+        if self.node.port:
+            address = f"https://localhost:{self.node.port}"
+            self.server.nodes = (NodeAddress(NODE_ID, "node-1", address),)
         self.start_gateway()
         return self
 
@@ -533,7 +547,7 @@ class Site:
     def stop_server(self) -> None:
         self.thread.run(self._served.stop())
 
-    def start_gateway(self, *, wait: bool = True) -> None:
+    def start_gateway(self) -> None:
         self._write_config()
         environment = {
             "PATH": os.defpath,
@@ -545,8 +559,7 @@ class Site:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gateway"], env=environment, stdout=log, stderr=log, cwd=ROOT
             )
-        if wait:
-            self.wait_ready()
+        self.wait_ready()
 
     def wait_ready(self) -> None:
         eventually(self._ready, 30)
