@@ -119,8 +119,7 @@ class Environments:
 
     def _build(self, name: str, place: Path, progress: Progress) -> None:
         lock = self._lock_of(name)
-        count = sum("==" in line for line in lock.read_text().splitlines())
-        progress(f"Building the environment {name} from {count} packages")
+        progress(f"Building the environment {name}")
         shutil.rmtree(place, ignore_errors=True)  # what a killed build left
         umask = os.umask(0o022)
         try:

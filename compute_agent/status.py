@@ -3,6 +3,7 @@
 import os
 import pwd
 import socket
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def _account() -> str:
         return str(os.geteuid())
 
 
+@cache
 def _version() -> str:
     try:
         return metadata.version("aen")

@@ -1,16 +1,36 @@
 # mypy: ignore-errors
-"""A Jupyter server extension that runs inside apps: opening the terminal app opens a terminal.
+# ruff: noqa: PTH120
+"""Our part of the Jupyter servers that apps run: how they start, and the terminal app's page.
 
 It is copied into the environment that Jupyter runs from, where this package is not installed.
+``python -m aen_jupyter lab|notebook ARGUMENTS`` starts a server; as a server extension the module
+makes opening the terminal app open a terminal.
 """
 
 import os
+import sys
 
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
 _NAME = "1"
+
+
+def main():
+    """Start JupyterLab or Notebook.
+
+    Importing JupyterLab asks node, where there is one, for the registry of its packages: a fifth
+    of the start, for what only building extensions needs. So it is out of sight until then.
+    """
+    kind = sys.argv.pop(1)
+    path = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = os.path.dirname(sys.executable)
+    from jupyterlab import labapp
+    from notebook import app as notebook
+
+    os.environ["PATH"] = path
+    (labapp if kind == "lab" else notebook).main()
 
 
 class TerminalPage(JupyterHandler):
@@ -34,3 +54,7 @@ def _load_jupyter_server_extension(server):
     if server.identity_provider.token:
         # Read by now; kernels and terminals have no use for it.
         os.environ.pop("JUPYTER_TOKEN", None)
+
+
+if __name__ == "__main__":
+    main()
