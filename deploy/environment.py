@@ -69,7 +69,8 @@ def _of_gateway(options: Options, layout: Layout) -> dict[str, str]:
 
 
 def _of_server(options: Options, layout: Layout) -> dict[str, str]:
-    database = {"AEN_DATABASE_URL": options.database_url} if options.database_url else {}
+    given = {"AEN_DATABASE_URL": options.database_url, "AEN_SECRET_KEY": options.secret_key}
+    secrets = {name: value for name, value in given.items() if value}
     single = {"AEN_SINGLE_ACCOUNT": options.account} if options.single else {}
     return {
         **options.further,
@@ -79,7 +80,7 @@ def _of_server(options: Options, layout: Layout) -> dict[str, str]:
         "AEN_GATEWAY_PUBLIC_URL": options.gateway_public_url,
         "AEN_PROJECT_ROOT": str(options.project_root),
         "AEN_SERVICE_MODE": "single" if options.single else "root",
-        **database,
+        **secrets,
         **single,
     }
 

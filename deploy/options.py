@@ -32,6 +32,8 @@ class Options:
     admin_user: str
     admin_password: str | None = field(repr=False)
     database_url: str | None = field(repr=False)
+    #: The server's own, instead of the file that the set-up makes.
+    secret_key: str | None = field(repr=False)
     #: Further AEN_* variables of the server's and the gateway's settings, passed on as they are.
     further: Mapping[str, str] = field(repr=False, default_factory=dict)
 
@@ -72,6 +74,7 @@ def read(env: Mapping[str, str], uid: int, layout: Layout) -> Options:
         admin_user=env.get("AEN_ADMIN_USER") or "admin",
         admin_password=secret(env, "AEN_ADMIN_PASSWORD"),
         database_url=secret(env, "AEN_DATABASE_URL"),
+        secret_key=secret(env, "AEN_SECRET_KEY"),
         further={name: value for name, value in env.items() if _is_further(name)},
     )
 

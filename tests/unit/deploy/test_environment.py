@@ -39,6 +39,12 @@ def test_server_and_worker_know_the_database(role, layout):
     assert given(role, layout)["AEN_DATABASE_URL"] == SET["AEN_DATABASE_URL"]
 
 
+def test_a_secret_key_of_ones_own_reaches_the_server_alone(layout, monkeypatch):
+    monkeypatch.setitem(SET, "AEN_SECRET_KEY", "own" * 20)
+    assert given("server", layout)["AEN_SECRET_KEY"] == "own" * 20
+    assert "own" * 20 not in given("gateway", layout).values()
+
+
 @pytest.mark.parametrize("role", ["gateway", "compute"])
 def test_gateway_and_node_know_neither_database_nor_other_secrets(role, layout):
     values = given(role, layout).values()
