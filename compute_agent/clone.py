@@ -42,7 +42,8 @@ class Clone:
 
     def _directory(self, relative: str) -> list[str]:
         """Copy one directory and return the directories in it."""
-        os.mkdir(self._target + relative, 0o755)  # noqa: PTH102 - thousands of them
+        # Nobody enters before the pass was there; a default ACL of the parent is taken over whole.
+        os.mkdir(self._target + relative, 0o777)  # noqa: PTH102 - thousands of them
         source = os.open(self._source + relative, _OPEN)
         target = os.open(self._target + relative, _OPEN)
         try:

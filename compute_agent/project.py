@@ -139,6 +139,8 @@ class Projects:
         with directories.stage(self._root, project.owner, project.name) as stage:
             directories.make_owned(_ENVIRONMENTS, stage, owner.uid, group)
             with directories.opened(_ENVIRONMENTS, stage) as envs:
+                # First what new directories inherit, so that little is left to change in them.
+                permissions.secure(envs, rules, cancelled)
                 clone.make(template, envs, name)
                 permissions.secure(envs, rules, cancelled)
                 _move_in(project=fd, stage=stage, staged_envs=envs, name=name)

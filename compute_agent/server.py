@@ -31,7 +31,7 @@ from compute_agent.protocol import (
 from compute_agent.record import Record
 from compute_agent.splice import Side, link
 from compute_agent.status import node_status
-from compute_agent.supervisor import Refusal, Supervisor
+from compute_agent.supervisor import Declined, Supervisor
 
 _CONNECT = re.compile(r"/v1/apps/([0-9a-f]{32})/connect")
 _log = logging.getLogger(__name__)
@@ -67,16 +67,16 @@ class Api:
             raise Refused(422, "bad_command", str(error)) from None
         try:
             self._supervisor.take(command)
-        except Refusal as refusal:
-            raise Refused(409, refusal.code, str(refusal)) from None
+        except Declined as declined:
+            raise Refused(409, declined.code, str(declined)) from None
         await exchange.answer(202, Accepted())
 
     async def _events(self, exchange: Exchange) -> None:
         """Send all that is known, then every change, and a sign of life between."""
-        supervisor = self._supervisor
-        with supervisor.subscribed() as changes:
+        registry = self._supervisor.registry
+        with registry.subscribed() as changes:
             await exchange.begin_stream()
-            known = supervisor.app_ids
+            known = registry.app_ids
             await exchange.stream(encode(self._status()))
             for app_id in known:
                 await self._send_app(exchange, app_id)
@@ -92,7 +92,7 @@ class Api:
                     await exchange.stream(encode(self._status()))
 
     async def _send_app(self, exchange: Exchange, app_id: str) -> None:
-        record = self._supervisor.find(app_id)
+        record = self._supervisor.registry.find(app_id)
         if record is not None:
             await exchange.stream(encode(record.status))
 
@@ -100,7 +100,7 @@ class Api:
         """Turn this connection into one to the app."""
         if exchange.headers.get("upgrade", "").lower() != UPGRADE:
             raise Refused(426, "no_upgrade", f"This call needs the header Upgrade: {UPGRADE}.")
-        record = self._supervisor.find(app_id)
+        record = self._supervisor.registry.find(app_id)
         if record is None:
             raise Refused(404, "unknown_app", "This node does not know the app.")
         if record.state != "running":

@@ -1,4 +1,4 @@
-"""All apps of the node: takes commands, keeps records, reports changes, finds apps again.
+"""Takes commands and stays with each app from its launch to its end.
 
 Commands are idempotent by app id. An app is over only when its runner is gone, and a runner goes
 only when no process of its app is left.
@@ -12,12 +12,10 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
-import msgspec
-
-from compute_agent import appdir, record, runners
+from compute_agent import appdir, runners
 from compute_agent.applog import Tail, last_meaningful
 from compute_agent.catalog import Catalog
 from compute_agent.config import Config
@@ -35,17 +33,14 @@ from compute_agent.protocol import (
     Stop,
 )
 from compute_agent.record import Record, Stored
+from compute_agent.registry import Registry
 
-#: Changes of one app within this many seconds are reported as one.
-COALESCE = 0.05
-#: How long an ended app is kept for a server that never says ``Forget``, in seconds.
-KEEP_ENDED = 24 * 3600.0
 _LOOK_AT_OUTPUT = 0.25
 _LOOK_AT_MEMORY = 5.0
 _log = logging.getLogger(__name__)
 
 
-class Refusal(Exception):
+class Declined(Exception):
     """A command that the node does not take: ``code`` for programs, the text for people."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -53,47 +48,23 @@ class Refusal(Exception):
         self.code = code
 
 
-class Subscriber:
-    """One reader of changes. However slow it is, each app waits for it at most once."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, None] = {}
-        self._event = asyncio.Event()
-
-    def tell(self, app_id: str) -> None:
-        self._waiting[app_id] = None
-        self._event.set()
-
-    async def next(self, patience: float) -> list[str]:
-        """Return the apps that changed; an empty list after ``patience`` seconds of quiet."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), patience)
-        self._event.clear()
-        changed = list(self._waiting)
-        self._waiting.clear()
-        return changed
-
-
 class Supervisor:
     """The node's apps. Everything here runs in the event loop's thread."""
 
     def __init__(self, config: Config, catalog: Catalog) -> None:
-        self._directory = Path(config.run_dir)
-        self._launcher = Launcher(config, catalog)
         self.catalog = catalog
-        self._records: dict[str, Record] = {}
+        self.registry = Registry(Path(config.run_dir))
+        #: What went wrong with a project, by its name, until it went right.
+        self.problems: dict[str, str] = {}
+        self._launcher = Launcher(config, catalog)
         self._runners: dict[str, runners.Runner] = {}
         self._cancelled: dict[str, threading.Event] = {}
-        self._forgotten: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._dirty: dict[str, Record] = {}
-        self._subscribers: set[Subscriber] = set()
-        self.problems: dict[str, str] = {}
 
     # --- commands ---
 
     def take(self, command: Command) -> None:
-        """Begin to carry out ``command``. Raises ``Refusal`` for one that never will be."""
+        """Begin to carry out ``command``. Raises ``Declined`` for one that never will be."""
         match command:
             case Launch():
                 self._launch(command)
@@ -101,34 +72,33 @@ class Supervisor:
                 self._stop(command.app_id)
             case Forget():
                 self._forget(command.app_id)
-            case SecureProject():
-                self._begin(self._secure(command.project))
-            case RemoveProject():
-                self._begin(self._remove(command.project))
+            case SecureProject(project):
+                self._begin(self._on_project("Permissions", project, self._secure(project)))
+            case RemoveProject(project):
+                self._begin(self._on_project("Removing", project, self._remove(project)))
 
     def _launch(self, launch: Launch) -> None:
-        known = self._records.get(launch.app_id)
+        known = self.registry.find(launch.app_id)
         if known is not None and known.launch is not None:
-            self._changed(known)
+            self.registry.changed(known)
             return
-        if known is not None or launch.app_id in self._forgotten:
-            raise Refusal("stopped", "This app was stopped before its launch arrived.")
+        if known is not None or self.registry.is_forgotten(launch.app_id):
+            raise Declined("stopped", "This app was stopped before its launch arrived.")
         try:
             self._launcher.descriptor(launch.app)
         except HostError as error:
-            raise Refusal("unknown_app", error.cause) from None
-        new = self._new_record(Stored(AppStatus(launch.app_id, 0, "preparing"), launch))
+            raise Declined("unknown_app", error.cause) from None
+        new = self._add(Stored(AppStatus(launch.app_id, 0, "preparing"), launch))
         self._begin(self._run(new))
 
     def _stop(self, app_id: str) -> None:
-        known = self._records.get(app_id)
+        known = self.registry.find(app_id)
         if known is None:
-            if app_id not in self._forgotten:
-                tombstone = AppStatus(app_id, 0, "stopped")
-                self._new_record(Stored(tombstone, ended=time.time()))
+            if not self.registry.is_forgotten(app_id):
+                self._add(Stored(AppStatus(app_id, 0, "stopped"), ended=time.time()))
             return
         if known.is_over or known.stopping:
-            self._changed(known)
+            self.registry.changed(known)
             return
         known.stopping = True
         known.enter("stopping")
@@ -139,52 +109,58 @@ class Supervisor:
             self._runners[app_id].stop()
 
     def _forget(self, app_id: str) -> None:
-        known = self._records.get(app_id)
+        known = self.registry.find(app_id)
         if known is None:
             return
         if not known.is_over:
-            raise Refusal("not_over", "An app that still runs cannot be forgotten.")
-        del self._records[app_id]
-        self._dirty.pop(app_id, None)
-        self._forgotten[app_id] = time.time()
-        shutil.rmtree(known.directory, ignore_errors=True)
+            raise Declined("not_over", "An app that still runs cannot be forgotten.")
+        self.registry.forget(app_id)
 
-    async def _secure(self, project: ProjectSpec) -> None:
+    def _add(self, stored: Stored) -> Record:
+        try:
+            return self.registry.add(stored)
+        except FileExistsError:
+            raise Declined("id_taken", "Another app whose id begins alike is known here.") from None
+
+    # --- projects ---
+
+    async def _on_project(
+        self, doing: str, project: ProjectSpec, work: Coroutine[None, None, str]
+    ) -> None:
+        """Do ``work``; keep what went wrong as a problem of the node until it goes right."""
         name = f"{project.owner}/{project.name}"
         try:
-            async with self._launcher.lock(project):
-                projects, never = self._launcher.projects, threading.Event()
-                fact = await asyncio.to_thread(projects.secure, project, never)
+            fact = await work
         except HostError as error:
-            _log.error("permissions of %s: %s", name, error.cause)
-            self.problems[name] = f"Permissions of {name}: {error.cause} {error.mend}".strip()
+            _log.error("%s of %s: %s", doing, name, error.cause)
+            self.problems[name] = f"{doing} of {name}: {error.cause} {error.mend}".strip()
         else:
-            _log.info("permissions of %s: %s", name, fact)
+            _log.info("%s of %s: %s", doing, name, fact)
             self.problems.pop(name, None)
 
-    async def _remove(self, project: ProjectSpec) -> None:
-        name = f"{project.owner}/{project.name}"
-        await self.stop_all(lambda launch: launch.project.owner == project.owner
-                            and launch.project.name == project.name)  # fmt: skip
-        try:
-            async with self._launcher.lock(project):
-                await asyncio.to_thread(self._launcher.projects.remove, project)
-        except HostError as error:
-            _log.error("removing %s: %s", name, error.cause)
-            self.problems[name] = f"Removing {name}: {error.cause} {error.mend}".strip()
-        else:
-            _log.info("removed %s", name)
-            self.problems.pop(name, None)
+    async def _secure(self, project: ProjectSpec) -> str:
+        async with self._launcher.lock(project):
+            never = threading.Event()
+            return await asyncio.to_thread(self._launcher.projects.secure, project, never)
 
-    async def stop_all(self, wanted: Callable[[Launch], bool]) -> None:
-        """Stop the apps whose launch is ``wanted`` and return once they are over."""
-        with self.subscribed() as changes:
+    async def _remove(self, project: ProjectSpec) -> str:
+        def concerned(launch: Launch) -> bool:
+            return (launch.project.owner, launch.project.name) == (project.owner, project.name)
+
+        await self.stop_all(concerned)
+        async with self._launcher.lock(project):
+            await asyncio.to_thread(self._launcher.projects.remove, project)
+        return "done"
+
+    async def stop_all(self, concerned: Callable[[Launch], bool]) -> None:
+        """Stop the apps whose launch is ``concerned`` and return once they are over."""
+        with self.registry.subscribed() as changes:
             while True:
-                live = [r for r in self._live() if r.launch is not None and wanted(r.launch)]
+                live = [app for app in self.registry.live if app.launch and concerned(app.launch)]
                 if not live:
                     return
-                for known in live:
-                    self._stop(known.app_id)
+                for app in live:
+                    self._stop(app.app_id)
                 await changes.next(1.0)
 
     # --- one app from its launch to its end ---
@@ -199,6 +175,7 @@ class Supervisor:
             self._fail(app, error)
         else:
             await self._watch(app, runner)
+        self._cancelled.pop(app.app_id, None)
 
     async def _watch(self, app: Record, runner: runners.Runner) -> None:
         """Stay with a started app until it is over."""
@@ -231,6 +208,7 @@ class Supervisor:
         app.read_output(final=True)
         shutil.rmtree(app.directory / appdir.USER, ignore_errors=True)
         (app.directory / "token").unlink(missing_ok=True)
+        self._cancelled.pop(app.app_id, None)
         code = None if ended is None else ended.code
         if app.stopping:
             app.end("stopped", code=code)
@@ -271,21 +249,11 @@ class Supervisor:
 
     def adopt(self) -> None:
         """Find the apps that an earlier agent left, and go on where it ended."""
-        self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-        for place in sorted(self._directory.iterdir()):
-            if (place / "record.json").is_file():
-                try:
-                    known = record.read(place, self._changed)
-                except (OSError, msgspec.MsgspecError) as error:
-                    _log.error("the record in %s cannot be read: %s", place, error)
-                    continue
-                self._records[known.app_id] = known
-                self._resume(known)
+        for app in self.registry.read():
+            if not app.is_over:
+                self._resume(app)
 
     def _resume(self, app: Record) -> None:
-        app.publish()
-        if app.is_over:
-            return
         cancelled = self._cancelled[app.app_id] = threading.Event()
         if app.stopping:
             cancelled.set()
@@ -304,59 +272,6 @@ class Supervisor:
         else:
             self._begin(self._conclude(app, None))
 
-    # --- records and changes ---
-
-    def _new_record(self, stored: Stored) -> Record:
-        app_id = stored.status.app_id
-        place = self._directory / app_id[:12]
-        if place.exists():
-            raise Refusal("id_taken", "Another app with an id that begins alike is known here.")
-        place.mkdir(mode=0o711)
-        new = Record(stored, place, self._changed)
-        self._records[app_id] = new
-        self._cancelled[app_id] = threading.Event()
-        new.publish()
-        self._tell(app_id)
-        return new
-
-    def _changed(self, app: Record) -> None:
-        if not self._dirty:
-            asyncio.get_running_loop().call_later(COALESCE, self._flush)
-        self._dirty[app.app_id] = app
-
-    def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, {}
-        for app_id, app in dirty.items():
-            try:
-                app.publish()
-            except OSError as error:
-                _log.error("the record of %s cannot be written: %s", app_id, error)
-            self._tell(app_id)
-
-    def _tell(self, app_id: str) -> None:
-        for subscriber in self._subscribers:
-            subscriber.tell(app_id)
-
-    @contextlib.contextmanager
-    def subscribed(self) -> Iterator[Subscriber]:
-        """Hear of every change while the block lasts."""
-        subscriber = Subscriber()
-        self._subscribers.add(subscriber)
-        try:
-            yield subscriber
-        finally:
-            self._subscribers.discard(subscriber)
-
-    def find(self, app_id: str) -> Record | None:
-        return self._records.get(app_id)
-
-    @property
-    def app_ids(self) -> tuple[str, ...]:
-        return tuple(self._records)
-
-    def _live(self) -> list[Record]:
-        return [known for known in self._records.values() if not known.is_over]
-
     # --- what has to be looked at again and again ---
 
     async def look_after(self) -> None:
@@ -364,29 +279,22 @@ class Supervisor:
         last_memory = 0.0
         while True:
             await asyncio.sleep(_LOOK_AT_OUTPUT)
-            for app in self._live():
+            for app in self.registry.live:
                 app.read_output()
             if time.monotonic() - last_memory > _LOOK_AT_MEMORY:
                 last_memory = time.monotonic()
                 self._measure()
-                self._drop_old()
+                self.registry.drop_old()
 
     def _measure(self) -> None:
         if not self._runners:
             return
         stats = process.all_stats()
         for app_id, runner in self._runners.items():
-            below = process.descendants(runner.identity.pid, stats)
-            self._records[app_id].set_memory(sum(stat.memory for stat in below))
-
-    def _drop_old(self) -> None:
-        limit = time.time() - KEEP_ENDED
-        for known in list(self._records.values()):
-            if known.is_over and (known.ended or 0) < limit:
-                self._forget(known.app_id)
-        for app_id, when in list(self._forgotten.items()):
-            if when < limit:
-                del self._forgotten[app_id]
+            app = self.registry.find(app_id)
+            if app is not None:
+                below = process.descendants(runner.identity.pid, stats)
+                app.set_memory(sum(stat.memory for stat in below))
 
     # --- tasks ---
 

@@ -11,20 +11,19 @@ import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 from compute_agent.host import acl
 from compute_agent.host.acl import Acl
 from compute_agent.host.errors import HostError, mount_of
+from compute_agent.host.mounts import MountCheck
+from compute_agent.host.rights import NO_ACLS, Wanted, set_access, set_default
 
 PUBLIC = "public"
 _DEEPEST = 300
 _MOST_NOTES = 20
-_SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_ACLS = (errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 class Rules(NamedTuple):
@@ -71,12 +70,6 @@ def secure(directory: int, rules: Rules, cancelled: threading.Event | None = Non
     return _Pass(directory, rules, cancelled or threading.Event()).run()
 
 
-class _Wanted(NamedTuple):
-    access: Acl
-    default: Acl | None
-    special: int
-
-
 class _Pass:
     def __init__(self, directory: int, rules: Rules, cancelled: threading.Event) -> None:
         self._root = directory
@@ -86,7 +79,7 @@ class _Pass:
         self._device = os.fstat(directory).st_dev
         self._group_rights = 7 if rules.group is not None else 0
         self._everyone = acl.named([*rules.members, *_owner_entry(rules)])
-        self._mounts = _MountCheck(directory)
+        self._mounts = MountCheck(directory)
         # Files of members with several links: the team's only if all the links are in here.
         self._linked: dict[tuple[int, int], list[int]] = {}
 
@@ -96,7 +89,7 @@ class _Pass:
             self._walk()
             self._settle_linked()
         except OSError as error:
-            if error.errno in _NO_ACLS:
+            if error.errno in NO_ACLS:
                 raise _no_acls(self._root) from None
             raise
         finally:
@@ -212,37 +205,37 @@ class _Pass:
 
     # --- one entry ---
 
-    def _directory(self, fd: int, public: bool) -> _Wanted:
+    def _directory(self, fd: int, public: bool) -> Wanted:
         other = 5 if public else 1
         users = self._users(os.fstat(fd).st_uid, 7)
         setgid = stat.S_ISGID if self._rules.group is not None else 0
-        return _Wanted(
+        return Wanted(
             Acl(7, self._group_rights, other, users),
             Acl(7, self._group_rights, other, self._everyone),
             setgid,
         )
 
-    def _file(self, info: os.stat_result, public: bool) -> _Wanted:
+    def _file(self, info: os.stat_result, public: bool) -> Wanted:
         execute = 1 if info.st_mode & stat.S_IXUSR else 0
         rights = 6 | execute
         other = (4 if public else 0) | execute
         users = self._users(info.st_uid, rights)
-        return _Wanted(Acl(rights, self._group_rights & rights, other, users), None, 0)
+        return Wanted(Acl(rights, self._group_rights & rights, other, users), None, 0)
 
     def _users(self, file_owner: int, rights: int) -> acl.Named:
         """Return the named entries of something that belongs to ``file_owner``."""
         users = self._rules.members if file_owner == self._rules.owner else self._everyone
         return tuple((uid, granted & rights) for uid, granted in users)
 
-    def _apply(self, fd: int, info: os.stat_result, wanted: _Wanted) -> None:
+    def _apply(self, fd: int, info: os.stat_result, wanted: Wanted) -> None:
         if info.st_uid in self._rules.spared:
             self._outcome.unchanged += 1
             return
         path = f"/proc/self/fd/{fd}"
         changed = self._set_group(path, info)
-        changed |= _set_access(path, info, wanted, force=changed)
+        changed |= set_access(path, info, wanted, force=changed)
         if wanted.default is not None:
-            changed |= _set_default(path, wanted.default)
+            changed |= set_default(path, wanted.default)
         if changed:
             self._outcome.changed += 1
         else:
@@ -254,46 +247,6 @@ class _Pass:
             return False
         os.chown(path, -1, group)
         return True
-
-
-def _set_access(path: str, info: os.stat_result, wanted: _Wanted, force: bool) -> bool:
-    value = acl.encode(wanted.access)
-    current = _get(path, acl.ACCESS)
-    same = current == value if wanted.access.users else current is None
-    mode = wanted.access.mode | wanted.special
-    if same and not force and stat.S_IMODE(info.st_mode) == mode:
-        return False
-    try:
-        os.setxattr(path, acl.ACCESS, value)
-    except OSError as error:
-        if error.errno not in _NO_ACLS or wanted.access.users:
-            raise
-    # Sets the mask, not the group's rights, where there are named entries; clears setuid.
-    if force or info.st_mode & _SPECIAL != wanted.special or not wanted.access.users:
-        os.chmod(path, mode)
-    return True
-
-
-def _set_default(path: str, wanted: Acl) -> bool:
-    value = acl.encode(wanted)
-    if _get(path, acl.DEFAULT) == value:
-        return False
-    try:
-        os.setxattr(path, acl.DEFAULT, value)
-    except OSError as error:
-        if error.errno not in _NO_ACLS or wanted.users:
-            raise
-        return False
-    return True
-
-
-def _get(path: str, name: str) -> bytes | None:
-    try:
-        return os.getxattr(path, name)
-    except OSError as error:
-        if error.errno in (errno.ENODATA, *_NO_ACLS):
-            return None
-        raise
 
 
 def _owner_entry(rules: Rules) -> list[tuple[int, int]]:
@@ -317,30 +270,6 @@ def _open_directory(parent: int, name: str) -> int:
             return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         finally:
             os.close(handle)
-
-
-class _MountCheck:
-    """Tells a bind mount of the same file system, which has the same device number."""
-
-    def __init__(self, directory: int) -> None:
-        self._mount = _mount_id(directory)
-        path = os.readlink(f"/proc/self/fd/{directory}")
-        self._needed = any(place.startswith(path + "/") for place in _mount_points())
-
-    def is_other(self, fd: int) -> bool:
-        return self._needed and _mount_id(fd) != self._mount
-
-
-def _mount_id(fd: int) -> str:
-    for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
-        if line.startswith("mnt_id:"):
-            return line.split()[1]
-    return ""
-
-
-def _mount_points() -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
-    return [line.split(" ")[4] for line in lines]
 
 
 def _no_acls(directory: int) -> HostError:

@@ -11,7 +11,7 @@ import threading
 import pytest
 from node_client import as_user, until
 
-from compute_agent.host import acl, permissions
+from compute_agent.host import acl, permissions, rights
 from compute_agent.host.errors import HostError
 from compute_agent.host.permissions import Rules, secure
 
@@ -331,7 +331,7 @@ def test_a_file_system_without_access_lists_is_named(team, monkeypatch):
     def refuse(*_args, **_options):
         raise OSError(errno.ENOTSUP, "Operation not supported")
 
-    monkeypatch.setattr(permissions.os, "setxattr", refuse)
+    monkeypatch.setattr(rights.os, "setxattr", refuse)
     with pytest.raises(HostError, match="keeps no access lists") as caught:
         team.secure()
     assert "mount -o remount,acl" in caught.value.mend

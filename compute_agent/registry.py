@@ -1,0 +1,153 @@
+"""The records of all apps, and who is told when one changes."""
+
+import asyncio
+import contextlib
+import logging
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from compute_agent import record
+from compute_agent.record import Record, Stored
+
+#: Changes of one app within this many seconds are reported as one.
+COALESCE = 0.05
+#: How long an ended app is kept for a server that never says ``Forget``, in seconds.
+KEEP_ENDED = 24 * 3600.0
+_APP_DIRECTORY = re.compile(r"[0-9a-f]{12}")
+_log = logging.getLogger(__name__)
+
+
+class Subscriber:
+    """One reader of changes. However slow it is, each app waits for it at most once."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, None] = {}
+        self._event = asyncio.Event()
+
+    def tell(self, app_id: str) -> None:
+        self._waiting[app_id] = None
+        self._event.set()
+
+    async def next(self, patience: float) -> list[str]:
+        """Return the apps that changed; an empty list after ``patience`` seconds of quiet."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), patience)
+        self._event.clear()
+        changed = list(self._waiting)
+        self._waiting.clear()
+        return changed
+
+
+class Registry:
+    """Records by app id, each with a directory below ``directory``."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._records: dict[str, Record] = {}
+        self._forgotten: dict[str, float] = {}
+        self._dirty: dict[str, Record] = {}
+        self._subscribers: set[Subscriber] = set()
+
+    # --- records ---
+
+    def find(self, app_id: str) -> Record | None:
+        return self._records.get(app_id)
+
+    @property
+    def app_ids(self) -> tuple[str, ...]:
+        return tuple(self._records)
+
+    @property
+    def live(self) -> list[Record]:
+        """The apps that are not over."""
+        return [known for known in self._records.values() if not known.is_over]
+
+    def add(self, stored: Stored) -> Record:
+        """Begin a record, on disk and for all readers.
+
+        Raises ``FileExistsError`` where another app's directory has the name of this one's.
+        """
+        app_id = stored.status.app_id
+        place = self._directory / app_id[:12]
+        place.mkdir(mode=0o711)
+        new = Record(stored, place, self.changed)
+        self._records[app_id] = new
+        new.publish()
+        self._tell(app_id)
+        return new
+
+    def read(self) -> list[Record]:
+        """Read all that an earlier agent wrote down, and return it."""
+        self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        for place in sorted(self._directory.iterdir()):
+            if _APP_DIRECTORY.fullmatch(place.name):
+                self._read_one(place)
+        return list(self._records.values())
+
+    def _read_one(self, place: Path) -> None:
+        if not (place / "record.json").exists():
+            shutil.rmtree(place, ignore_errors=True)  # its agent was killed before it had one
+            return
+        try:
+            known = record.read(place, self.changed)
+        except (OSError, msgspec.MsgspecError) as error:
+            _log.error("the record in %s cannot be read: %s", place, error)
+            return
+        self._records[known.app_id] = known
+        known.publish()
+
+    def forget(self, app_id: str) -> None:
+        """Drop the record and all that is kept of the app but its id."""
+        known = self._records.pop(app_id)
+        self._dirty.pop(app_id, None)
+        self._forgotten[app_id] = time.time()
+        shutil.rmtree(known.directory, ignore_errors=True)
+
+    def is_forgotten(self, app_id: str) -> bool:
+        return app_id in self._forgotten
+
+    def drop_old(self) -> None:
+        """Forget what ended a day ago, and in the end its id too."""
+        limit = time.time() - KEEP_ENDED
+        for known in list(self._records.values()):
+            if known.is_over and (known.ended or 0) < limit:
+                self.forget(known.app_id)
+        self._forgotten = {
+            app_id: when for app_id, when in self._forgotten.items() if when >= limit
+        }
+
+    # --- changes ---
+
+    def changed(self, app: Record) -> None:
+        """Have the app's new state written down and told, with what else changes just now."""
+        if not self._dirty:
+            asyncio.get_running_loop().call_later(COALESCE, self._flush)
+        self._dirty[app.app_id] = app
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, {}
+        for app_id, app in dirty.items():
+            try:
+                app.publish()
+            except OSError as error:
+                _log.error("the record of %s cannot be written: %s", app_id, error)
+            self._tell(app_id)
+
+    def _tell(self, app_id: str) -> None:
+        for subscriber in self._subscribers:
+            subscriber.tell(app_id)
+
+    @contextlib.contextmanager
+    def subscribed(self) -> Iterator[Subscriber]:
+        """Hear of every change while the block lasts."""
+        subscriber = Subscriber()
+        self._subscribers.add(subscriber)
+        try:
+            yield subscriber
+        finally:
+            self._subscribers.discard(subscriber)
