@@ -42,7 +42,8 @@ lock: dev  ## make every lock again (ARGS=--upgrade takes newer versions)
 	$(COMPILE) pyproject.toml -o requirements/aen.txt
 	$(COMPILE) pyproject.toml --group dev -c requirements/aen.txt -o requirements/dev.txt
 	for wanted in compute_agent/locks/*.in; do \
-	  $(COMPILE) --no-header --no-annotate "$$wanted" -o "$${wanted%.in}.txt" || exit 1; \
+	  $(COMPILE) --no-header --no-annotate --overrides compute_agent/locks/overrides.txt \
+	    "$$wanted" -o "$${wanted%.in}.txt" || exit 1; \
 	done
 
 clean:  ## remove what was made in the checkout, but no data of a site
