@@ -41,7 +41,7 @@ def write_atomically(path: str, content: dict[str, object]) -> None:
 
 
 class Log:
-    """The app's output on disk: two files that turn, so it never grows past twice ``limit``."""
+    """The app's output on disk: two files that turn, so it stays at about twice ``limit``."""
 
     def __init__(self, path: str, limit: int) -> None:
         self._path = path
@@ -53,15 +53,14 @@ class Log:
         self._size = os.fstat(self._fd).st_size
 
     def write(self, data: bytes) -> None:
-        try:
-            os.write(self._fd, data)
-        except OSError:  # a full disk costs the app its log, not its life
-            return
-        self._size += len(data)
-        if self._size > self._limit:
+        if self._size and self._size + len(data) > self._limit:
             os.rename(self._path, self._path + ".1")
             os.close(self._fd)
             self._open()
+        try:
+            self._size += os.write(self._fd, data)
+        except OSError:  # a full disk costs the app its log, not its life
+            return
 
 
 # --- the app's own process, between fork and exec ------------------------------------------------

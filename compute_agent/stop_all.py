@@ -1,9 +1,11 @@
-"""Ends all apps of a running agent, over its own socket, as a gateway would."""
+"""Ends all apps of a node: through its agent, as a gateway would, else by their runners."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+from compute_agent import runners
 from compute_agent.config import Config, ConfigError
 from compute_agent.protocol import AppStatus, Command, Snapshot, Stop, decode_report, encode
 
@@ -11,17 +13,29 @@ _OVER = ("stopped", "failed")
 
 
 async def stop_all(config: Config) -> None:
-    """Stop every app and return once all are over. No agent, no apps: then nothing is done."""
+    """Stop every app and return once all are over."""
     path = config.socket_path
     if path is None:
         raise ConfigError("listen: --stop-all needs an agent on a Unix socket")
-    if not path.is_socket():
-        return
     try:
         async with _events(str(path)) as lines:
             await _until_all_over(str(path), lines)
-    except ConnectionError:
-        return
+    except (OSError, EOFError):
+        await _stop_runners(Path(config.run_dir))
+
+
+async def _stop_runners(run_dir: Path) -> None:
+    """End what an agent that is gone left running; the next one will find that it ended."""
+    live = _runners(run_dir)
+    for runner in live:
+        runner.stop()
+    for runner in live:
+        await runner.ended.wait()
+
+
+def _runners(run_dir: Path) -> list[runners.Runner]:
+    found = (runners.adopt(None, place.parent) for place in run_dir.glob("*/runner.json"))
+    return [runner for runner in found if runner is not None]
 
 
 async def _until_all_over(path: str, lines: AsyncIterator[bytes]) -> None:

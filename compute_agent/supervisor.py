@@ -214,8 +214,8 @@ class Supervisor:
             app.end("stopped", code=code)
         elif failure is not None:
             self._fail(app, failure, code)
-        elif ended is not None and ended.code == 0:
-            app.end("stopped", code=0)
+        elif ended is not None and (ended.stopped or ended.code == 0):
+            app.end("stopped", code=code)
         else:
             self._fail(app, self._why_ended(app, ended), code)
         _log.info("app %s is over: %s", app.app_id, app.state)

@@ -253,3 +253,12 @@ def test_stop_all_ends_every_app(small_node, people):
     assert small_node.run_agent("--stop-all") == 0
     assert {small_node.status(app)["state"] for app in apps} == {"stopped"}
     assert not [pid for app in apps for pid in small_node.processes(app)]
+
+
+def test_stop_all_ends_what_a_dead_agent_left(small_node, people):
+    app = small_node.run("stubborn", people())
+    small_node.kill()
+    assert small_node.run_agent("--stop-all") == 0
+    assert not small_node.processes(app)
+    small_node.start()
+    assert small_node.wait(app, "stopped")["cause"] == ""

@@ -1,0 +1,137 @@
+"""The runner as a program of its own, in the account that runs the tests."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from compute_agent import runner as program
+
+LIMIT = 20_000
+
+
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        time.sleep(0.01)
+    raise AssertionError("not in time")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A function that starts a runner for a Python program; none is left at the end."""
+    started = []
+
+    def run(code, *, argv=None, grace=5.0):
+        spec = {
+            "argv": argv or [sys.executable, "-c", code, str(tmp_path)], "cwd": str(tmp_path),
+            "env": {"PATH": os.environ["PATH"], "SECRET": "s3cret"}, "umask": 0o027,
+            "grace": grace, "log_bytes": LIMIT, "limits": {"core": [0, 0]},
+        }  # fmt: skip
+        command = [sys.executable, "-I", "-S", program.__file__, str(tmp_path)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        started.append(process)
+        process.stdin.write(json.dumps(spec).encode())
+        process.stdin.close()
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def ending(process, place):
+    assert process.wait(30) == 0
+    return json.loads((place / "exit.json").read_text())
+
+
+def log(place):
+    return (place / "log").read_text()
+
+
+def test_how_an_app_ended_is_written_down(run, tmp_path):
+    said = ending(run("print('bye'); raise SystemExit(3)"), tmp_path)
+    assert (said["code"], said["signal"], said["stopped"], said["error"]) == (3, None, False, "")
+    assert log(tmp_path) == "bye\n"
+
+
+def test_a_signal_that_ended_it_is_named(run, tmp_path):
+    said = ending(run("import os; os.kill(os.getpid(), 9)"), tmp_path)
+    assert (said["code"], said["signal"]) == (None, signal.SIGKILL)
+
+
+def test_a_command_that_cannot_be_run_is_an_error(run, tmp_path):
+    said = ending(run("", argv=["/nonexistent/program"]), tmp_path)
+    assert said["error"].split("\n") == [
+        "2", "/nonexistent/program", "No such file or directory"
+    ]  # fmt: skip
+
+
+def test_the_log_is_bounded_and_keeps_the_end(run, tmp_path):
+    ending(run("for i in range(20000): print('line', i)"), tmp_path)
+    assert log(tmp_path).endswith("line 19999\n")
+    assert sum(path.stat().st_size for path in tmp_path.glob("log*")) < 8 * LIMIT
+
+
+def test_an_app_that_ends_takes_its_children_with_it(run, tmp_path):
+    code = "import subprocess; print(subprocess.Popen(['setsid', 'sleep', '600']).pid)"
+    ending(run(code), tmp_path)
+    assert not Path(f"/proc/{int(log(tmp_path))}").exists()
+
+
+def test_an_app_may_end_gently(run, tmp_path):
+    code = """
+import pathlib, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: (print("saved"), sys.exit(0)))
+print("up", flush=True)
+signal.pause()
+"""
+    process = run(code)
+    until(lambda: (tmp_path / "log").exists() and "up" in log(tmp_path))
+    process.terminate()
+    said = ending(process, tmp_path)
+    assert (said["code"], said["stopped"]) == (0, True)
+    assert "saved" in log(tmp_path)
+
+
+def test_an_app_that_does_not_listen_is_killed_after_the_grace(run, tmp_path):
+    code = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("up", flush=True)
+time.sleep(600)
+"""
+    process = run(code, grace=0.2)
+    until(lambda: (tmp_path / "log").exists() and "up" in log(tmp_path))
+    process.terminate()
+    assert ending(process, tmp_path)["signal"] == signal.SIGKILL
+
+
+def test_a_stop_that_comes_at_once_is_not_lost(run, tmp_path):
+    process = run("import time; time.sleep(600)")
+    until((tmp_path / "runner.json").exists)
+    process.terminate()
+    assert ending(process, tmp_path)["stopped"]
+
+
+def test_the_app_dies_when_its_runner_is_killed(run, tmp_path):
+    process = run("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
+    pid = int(until(lambda: (tmp_path / "log").exists() and log(tmp_path)))
+    process.kill()
+    until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_the_apps_environment_is_the_apps_alone(run, tmp_path):
+    process = run("import os, time; print(sorted(os.environ), flush=True); time.sleep(600)")
+    seen = until(lambda: (tmp_path / "log").exists() and log(tmp_path))
+    assert "SECRET" in seen
+    for name in ("environ", "cmdline"):
+        assert b"s3cret" not in Path(f"/proc/{process.pid}/{name}").read_bytes()
