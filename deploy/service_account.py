@@ -7,14 +7,15 @@ from pathlib import Path
 from deploy.say import Problem, step
 
 _FIRST_PERSON = 1000
+_NO_HOME = "/nonexistent"
 
 
-def ensure(name: str, home: Path) -> pwd.struct_passwd:
+def ensure(name: str) -> pwd.struct_passwd:
     """Return the account, made if it is not there. Raises ``Problem`` where it cannot be had."""
     try:
         found = pwd.getpwnam(name)
     except KeyError:
-        _create(name, home)
+        _create(name)
         found = pwd.getpwnam(name)
         step("Account", f"made the system account {name}, for server, worker and gateway")
     if found.pw_uid == 0 or found.pw_uid >= _FIRST_PERSON:
@@ -26,12 +27,12 @@ def ensure(name: str, home: Path) -> pwd.struct_passwd:
     return found
 
 
-def _create(name: str, home: Path) -> None:
+def _create(name: str) -> None:
     shell = next(
         (path for path in ("/usr/sbin/nologin", "/sbin/nologin") if Path(path).exists()),
         "/bin/false",
     )
-    command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", str(home)]
+    command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", _NO_HOME]
     try:
         done = subprocess.run(
             [*command, "--shell", shell, "--comment", "AEN services", name],
@@ -46,6 +47,6 @@ def _create(name: str, home: Path) -> None:
         raise Problem(
             f"The system account {name} could not be made.",
             failed,
-            f"Make it by hand (a system account, no password, no shell, home {home}), or run "
+            f"Make it by hand (a system account, no password, no shell), or run "
             "make run as an ordinary account.",
         )

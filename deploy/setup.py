@@ -53,7 +53,7 @@ def set_up(site: Site) -> None:
 def _account(site: Site) -> pwd.struct_passwd:
     if site.options.single:
         return pwd.getpwnam(site.options.account)
-    return service_account.ensure(site.options.account, site.layout.server)
+    return service_account.ensure(site.options.account)
 
 
 def _prepare_server(site: Site, owner: Owner) -> None:
