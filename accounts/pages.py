@@ -55,11 +55,19 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
         back = request.get_full_path() if request.method == "GET" else ""
         return redirect(f"{address}?{urlencode({'next': back})}" if back else address)
     # A part of a page can't be replaced by the sign-in page: the whole page goes there.
-    shown = urlsplit(request.htmx.current_url or "/")
-    back = f"{shown.path}?{shown.query}" if shown.query else shown.path
+    back = _path_of(request.htmx.current_url or "/")
     response = HttpResponse(status=204)
     response["HX-Redirect"] = f"{address}?{urlencode({'next': back})}"
     return response
+
+
+def _path_of(url: str) -> str:
+    """Return path and query of an address that a browser named; ``/`` of one that is none."""
+    try:
+        shown = urlsplit(url)
+    except ValueError:
+        return "/"
+    return f"{shown.path}?{shown.query}" if shown.query else shown.path
 
 
 def local(path: str, default: str) -> str:

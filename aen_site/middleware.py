@@ -1,10 +1,12 @@
 """One address for the site, and the headers that every page carries."""
 
 from collections.abc import Callable
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 
 from datacenters.gateways import public_urls
 
@@ -27,6 +29,44 @@ class CanonicalHost:
     def _is_page(request: HttpRequest) -> bool:
         # Gateways and scripts may reach the server by an inner address.
         return not request.path.startswith(("/api/", "/gateway/", "/static/"))
+
+
+class RefuseNul:
+    """No address has a NUL character in it, and not every database takes one."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest("The address holds a NUL character.")
+        return self.get_response(request)
+
+
+class ApiErrors:
+    """Below ``/api/`` every refusal is ``{code, detail}``, also those that Django itself makes."""
+
+    WORDS: ClassVar[dict[int, tuple[str, str]]] = {
+        400: ("bad_request", "The request can’t be read."),
+        404: ("not_found", "There is nothing here, or you may not see it."),
+        405: ("method_not_allowed", "This address takes other methods; see the header Allow."),
+        500: ("broken", "The server made a mistake, which is in its log."),
+    }
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code < 400 or not request.path.startswith("/api/"):
+            return response
+        if response["Content-Type"].startswith("application/json"):
+            return response
+        code, detail = self.WORDS.get(response.status_code, ("refused", response.reason_phrase))
+        answer = JsonResponse({"code": code, "detail": detail}, status=response.status_code)
+        if "Allow" in response:
+            answer["Allow"] = response["Allow"]
+        return answer
 
 
 class SecurityHeaders:

@@ -55,6 +55,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "aen_site.middleware.ApiErrors",
+    "aen_site.middleware.RefuseNul",
     "aen_site.middleware.CanonicalHost",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "aen_site.middleware.SecurityHeaders",

@@ -29,4 +29,7 @@ def authorize(request: HttpRequest) -> HttpResponse:
 @require_POST
 def token(request: HttpRequest) -> HttpResponse:
     """Exchange a code for the secret of a gateway session."""
-    return provider.create_token_response(request)
+    try:
+        return provider.create_token_response(request)
+    except ValueError as error:  # Authlib takes base64 and UTF-8 for granted
+        raise BadRequest("The credential of this request can’t be read.") from error

@@ -54,8 +54,9 @@ def _place(path: str) -> tuple[str, str] | None:
     """Return owner and project of a path, also of one that a gateway asks to sign in for."""
     parts = urlsplit(path)
     if parts.path == "/oauth/authorize":
-        path = parse_qs(parts.query).get("place", [""])[0]
-        parts = urlsplit(path)
+        asked_for = parse_qs(parts.query).get("place", [""])[0]
+        # It comes from a link that anybody can make: only a path of this site is read.
+        parts = urlsplit(local(asked_for, "/"))
     found = _PROJECT.fullmatch(parts.path)
     reserved = ("manage", "accounts", "oauth", "api")
     return None if found is None or found[1] in reserved else (found[1], found[2])
