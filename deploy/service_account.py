@@ -47,6 +47,6 @@ def _create(name: str) -> None:
         raise Problem(
             f"The system account {name} could not be made.",
             failed,
-            f"Make it by hand (a system account, no password, no shell), or run "
+            "Make it by hand (a system account, no password, no shell), or run "
             "make run as an ordinary account.",
         )
