@@ -12,7 +12,7 @@ from . import audit, names
 from .errors import Conflict, Invalid
 from .models import ApiToken, User
 from .secrets import digest, new_secret
-from .signals import access_ended, token_revoked
+from .signals import access_ended, leaving, token_revoked
 from .transactions import after_commit, atomic
 
 SCOPES = {"api": "the REST API", "apps": "apps on the gateway"}
@@ -62,8 +62,12 @@ def set_password(user: User, password: str, *, by: User | None) -> None:
         after_commit(lambda: access_ended.send(sender=None, user=user))
 
 
-def password_link(user: User) -> str:
-    """Return the path of a page on which this person can set a password, once."""
+def password_link(user: User, *, by: User | None) -> str:
+    """Return the path of a page on which this person can set a password, once.
+
+    Whoever has the link is that person: making one is audited.
+    """
+    audit.record("account.password_link", user.username, by=by)
     uid = urlsafe_base64_encode(force_bytes(user.pk))
     return reverse("accounts:password", args=[uid, default_token_generator.make_token(user)])
 
@@ -72,8 +76,12 @@ def lock_user(user: User, *, by: User | None) -> None:
     """Shut a person out at once; their projects and files stay."""
     if by is not None and user.pk == by.pk:
         raise Invalid("user", "You can’t lock yourself out. Ask another administrator.")
-    _set_active(user, active=False, verb="account.lock", by=by)
-    after_commit(lambda: access_ended.send(sender=None, user=user))
+    with atomic():
+        _keep_an_administrator(user, "be locked")
+        _set_active(user, active=False, verb="account.lock", by=by)
+        # Unlocking must not bring a browser back to life.
+        _end_sessions(user)
+        after_commit(lambda: access_ended.send(sender=None, user=user))
 
 
 def unlock_user(user: User, *, by: User | None) -> None:
@@ -89,19 +97,43 @@ def _set_active(user: User, *, active: bool, verb: str, by: User | None) -> None
 
 def sign_out_everywhere(user: User, *, by: User | None) -> None:
     """End every session of this person on the server and on all gateways."""
-    from django.contrib.sessions.models import Session
-
     with atomic():
-        for session in Session.objects.iterator():
-            if session.get_decoded().get("_auth_user_id") == str(user.pk):
-                session.delete()
+        _end_sessions(user)
         audit.record("account.sign_out_everywhere", user.username, by=by)
         after_commit(lambda: access_ended.send(sender=None, user=user))
+
+
+def _end_sessions(user: User) -> None:
+    from django.contrib.sessions.models import Session
+
+    ended = [
+        session.pk
+        for session in Session.objects.iterator()
+        if session.get_decoded().get("_auth_user_id") == str(user.pk)
+    ]
+    Session.objects.filter(pk__in=ended).delete()
+
+
+def _keep_an_administrator(user: User, what: str) -> None:
+    """Refuse what would leave the site without anybody to administer it."""
+    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
+    if user.is_superuser and not others.exists():
+        raise Conflict(f"{user.username} is the only administrator and can’t {what}. Add another.")
+
+
+def rename(user: User, full_name: str, *, by: User | None) -> None:
+    """Change the name that is shown beside the user name."""
+    with atomic():
+        user.first_name, user.last_name = full_name.strip()[:150], ""
+        user.save(update_fields=["first_name", "last_name"])
+        audit.record("account.rename", user.username, by=by, full_name=user.first_name)
 
 
 def set_administrator(user: User, *, administrator: bool, by: User | None) -> None:
     """Make somebody an administrator, or an ordinary person again."""
     with atomic():
+        if not administrator:
+            _keep_an_administrator(user, "become an ordinary user")
         user.is_staff = user.is_superuser = administrator
         user.save(update_fields=["is_staff", "is_superuser"])
         verb = "account.make_administrator" if administrator else "account.unmake_administrator"
@@ -109,8 +141,10 @@ def set_administrator(user: User, *, administrator: bool, by: User | None) -> No
 
 
 def delete_user(user: User, *, by: User | None) -> None:
-    """Remove a person who owns nothing. Their audit entries stay."""
+    """Remove a person who owns nothing and runs nothing. Their audit entries stay."""
     with atomic():
+        _keep_an_administrator(user, "be removed")
+        leaving.send(sender=None, user=user)
         audit.record("account.remove", user.username, by=by)
         access_ended.send(sender=None, user=user)
         user.delete()

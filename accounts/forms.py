@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth import authenticate
 
+from . import throttle
 from .errors import ActionError
 from .models import User
 
@@ -67,18 +68,29 @@ class SignInForm(AenForm):
     def __init__(self, *args: Any, request: Any = None, **kwargs: Any) -> None:
         self.request = request
         self.user: User | None = None
+        #: Seconds until this client may try again.
+        self.wait = 0
         super().__init__(*args, **kwargs)
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
         if given.get("username") and given.get("password"):
-            self.user = authenticate(self.request, **given)
+            self.wait = throttle.attempt(self.request, given["username"])
+            if self.wait:
+                raise forms.ValidationError(_slow_down(self.wait))
+            with throttle.one_of_few():
+                self.user = authenticate(self.request, **given)
             if self.user is None:
                 raise forms.ValidationError(
                     "The user name or the password is not right, or the account is locked. "
                     "An administrator can send you a link for a new password."
                 )
+            throttle.succeeded(self.request, given["username"])
         return given
+
+
+def _slow_down(seconds: int) -> str:
+    return f"There were too many attempts from here. Wait {seconds} s, then try again."
 
 
 class PasswordForm(AenForm):
@@ -115,13 +127,19 @@ class ChangePasswordForm(PasswordForm):
     )
     field_order = ["current", "password", "again"]
 
-    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
-        self.user = user
+    def __init__(self, *args: Any, user: User, request: Any = None, **kwargs: Any) -> None:
+        self.user, self.request = user, request
         super().__init__(*args, **kwargs)
 
     def clean_current(self) -> str:
-        if not self.user.check_password(self.cleaned_data["current"]):
+        # Whoever found an open browser must not find out the password, too.
+        if seconds := throttle.attempt(self.request, self.user.username):
+            raise forms.ValidationError(_slow_down(seconds))
+        with throttle.one_of_few():
+            right = self.user.check_password(self.cleaned_data["current"])
+        if not right:
             raise forms.ValidationError("This is not your current password.")
+        throttle.succeeded(self.request, self.user.username)
         return self.cleaned_data["current"]
 
 

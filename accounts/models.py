@@ -57,6 +57,21 @@ class ApiToken(models.Model):
         return f"{self.name} of {self.user}"
 
 
+class SignInAttempts(models.Model):
+    """How often one client tried to sign in as one user name. Kept as a digest of the two."""
+
+    key = models.CharField(primary_key=True, max_length=64, editable=False)
+    count = models.PositiveIntegerField(default=0)
+    at = models.DateTimeField(db_index=True)
+    blocked_until = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "sign-in attempts"
+
+    def __str__(self) -> str:
+        return f"{self.count} attempts"
+
+
 class AuditEntry(models.Model):
     """One act: who, what, on what. Rows outlive the people and things that they name."""
 

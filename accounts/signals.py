@@ -8,6 +8,9 @@ from .secrets import digest
 
 #: Sent after commit, with ``user``: whatever is open for this person must be closed.
 access_ended = Signal()
+#: Sent before a person is removed, with ``user``, in that transaction. Receivers raise ``Conflict``
+#: if the person still has something, and clear up what else they leave behind.
+leaving = Signal()
 #: Sent after commit, with ``token_id``.
 token_revoked = Signal()
 #: Sent at sign-out, with ``session`` (the digest of the session's key).

@@ -24,6 +24,8 @@ _https = _public.scheme == "https"
 if _https:
     # NGINX in front sets this header; the server's own port is bound to loopback.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+#: Whether to ask NGINX, on this host, where a request came from.
+AEN_BEHIND_PROXY = _https
 
 # --- how this site runs apps, for the pages ---------------------------------------------------------
 AEN_SINGLE_ACCOUNT = (
@@ -64,6 +66,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.presence.Presence",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -125,6 +128,8 @@ SESSION_COOKIE_NAME = "aen_session"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = _https
+# Not in a cookie of Django's, which gateways would hand to apps.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 CSRF_COOKIE_NAME = "aen_csrf"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"

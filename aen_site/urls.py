@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from accounts.views import account, signing
 from datacenters import oauth_views
 from projects import gateway_access
 
@@ -15,6 +16,8 @@ urlpatterns = [
     path("oauth/authorize", oauth_views.authorize),
     path("oauth/token", oauth_views.token),
     path("gateway/access", gateway_access.ask),
+    path("admin-site/login/", signing.sign_in_to_admin),
+    path("admin-site/password_change/", account.account),
     path("admin-site/", admin.site.urls),
     path("accounts/", include("accounts.urls")),
     path("manage/", include("accounts.manage_urls")),

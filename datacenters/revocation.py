@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.signals import access_ended, session_ended, token_revoked
 
-from .models import GatewaySession, Notice
+from .models import GatewaySession, Notice, SignInCode
 from .wake import wake
 
 KEEP = timedelta(minutes=5)
@@ -30,6 +30,7 @@ def prune() -> None:
 @receiver(access_ended)
 def _person(sender: object, user: Any, **kwargs: object) -> None:
     GatewaySession.objects.filter(user=user.pk).delete()
+    SignInCode.objects.filter(user=user.pk).delete()
     revoke("user", user.pk)
 
 
@@ -40,6 +41,8 @@ def _token(sender: object, token_id: UUID, **kwargs: object) -> None:
 
 @receiver(session_ended)
 def _session(sender: object, session: str, **kwargs: object) -> None:
+    # A code that is still on its way would become a session after the sign-out.
+    SignInCode.objects.filter(session=session).delete()
     rows = GatewaySession.objects.filter(session=session)
     ids = list(rows.values_list("pk", flat=True))
     rows.delete()

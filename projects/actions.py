@@ -172,6 +172,12 @@ def remove_member(project: Project, username: str, *, by: User) -> None:
         _team_changed(project)
 
 
+def drop_from_team(project: Project, user: User) -> None:
+    """Take a person who is being removed from the site out of a team, on the node, too."""
+    if _drop_roles(project, user):
+        _team_changed(project)
+
+
 def _check_rank(project: Project, user: User, by: User) -> None:
     """A manager does not change another manager."""
     role = access.role_of(user, project)

@@ -7,6 +7,6 @@ class ProjectsConfig(AppConfig):
     def ready(self) -> None:
         from datacenters import wire
 
-        from . import jobs, reconciler, reports  # noqa: F401  (jobs registers its tasks)
+        from . import jobs, leaving, reconciler, reports  # noqa: F401  (these register themselves)
 
         wire.register(reconciler.due, reports.take, reports.undelivered)

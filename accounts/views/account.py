@@ -35,9 +35,7 @@ def change_name(request: HttpRequest) -> HttpResponse:
     form = NameForm(request.POST)
     if not form.is_valid():
         return _shown(request, 422, name_form=form)
-    request.user.first_name = form.cleaned_data["full_name"]
-    request.user.last_name = ""
-    request.user.save(update_fields=["first_name", "last_name"])
+    actions.rename(request.user, form.cleaned_data["full_name"], by=request.user)
     notes.done(request, "Your name is changed.")
     return redirect("accounts:account")
 
@@ -46,7 +44,7 @@ def change_name(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @require_POST
 def change_password(request: HttpRequest) -> HttpResponse:
-    form = ChangePasswordForm(request.POST, user=request.user)
+    form = ChangePasswordForm(request.POST, user=request.user, request=request)
     if not form.is_valid() or not _changed(request, form):
         return _shown(request, 422, password_form=form)
     notes.done(request, "Your password is changed. Other browsers are signed out.")

@@ -1,5 +1,6 @@
 """For administrators: everybody's accounts."""
 
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
@@ -55,7 +56,7 @@ def add(request: HttpRequest) -> HttpResponse:
 
 
 def _with_link(request: HttpRequest, person: User, *, added: bool) -> HttpResponse:
-    link = request.build_absolute_uri(actions.password_link(person))
+    link = settings.AEN_PUBLIC_URL + actions.password_link(person, by=request.user)
     return _listed(request, 201 if added else 200, person=person, link=link, added=added)
 
 

@@ -1,14 +1,14 @@
 """Signing in and out, and setting a password by a one-time link."""
 
 import re
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import urlsafe_base64_decode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -42,7 +42,24 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         "place": _place(target),
         "ended": _session_ended(request, wanted),
     }
-    return render(request, "accounts/sign_in.html", context, status=422 if form.errors else 200)
+    response = render(request, "accounts/sign_in.html", context, status=_status(form))
+    if form.wait:
+        response["Retry-After"] = str(form.wait)
+    return response
+
+
+def _status(form: SignInForm) -> int:
+    if form.wait:
+        return 429
+    return 422 if form.errors else 200
+
+
+def sign_in_to_admin(request: HttpRequest) -> HttpResponse:
+    """The admin has no sign-in of its own: one page, one throttle."""
+    if request.user.is_authenticated:
+        raise Http404  # signed in, and may not see it
+    wanted = local(request.GET.get("next", ""), "/admin-site/")
+    return redirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': wanted})}")
 
 
 def _session_ended(request: HttpRequest, wanted: str) -> bool:

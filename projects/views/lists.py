@@ -1,17 +1,15 @@
 """Pages that list projects and apps: home, explore, running; and making a new project."""
 
-from datetime import datetime, timedelta
-
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.errors import ActionError
 from accounts.models import User
 from accounts.pages import page
+from accounts.presence import last_visit
 from datacenters.models import DataCenter
 from projects import access, actions, catalog, history, lifecycle
 from projects.forms import NewProjectForm
@@ -20,8 +18,6 @@ from projects.summaries import summaries
 from projects.workspace import Tile
 
 PAGE_SIZE = 20
-#: Whoever was silent for this long comes back when they come again.
-AWAY = timedelta(minutes=30)
 
 
 @page
@@ -51,7 +47,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "shared": shared,
         "is_new": owned + shared == 0,
         "running": running_apps(user),
-        "news": history.since(team, _last_here(request), user),
+        "news": history.since(team, last_visit(request), user),
     }
     if context["is_new"]:
         context["public"] = tabs["public"][:5]
@@ -68,17 +64,6 @@ def running_apps(user: User) -> list[Tile]:
 def _tile(row: AppInstance) -> Tile:
     offer = catalog.offer_of(row)
     return Tile(row.app, offer["title"], offer["icon"], row, catalog.url(row))
-
-
-def _last_here(request: HttpRequest) -> datetime:
-    """Return when this person's last visit ended, and note that they are here now."""
-    now = timezone.now()
-    seen = request.user.last_seen or now
-    if "last_visit" not in request.session or now - seen > AWAY:
-        request.session["last_visit"] = seen.isoformat()
-    if request.user.last_seen is None or now - seen > timedelta(minutes=1):
-        User.objects.filter(pk=request.user.pk).update(last_seen=now)
-    return datetime.fromisoformat(request.session["last_visit"])
 
 
 @page

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.management.base import CommandError
 
 from accounts import actions
 from accounts.cli import ActionCommand, find_user
@@ -25,11 +26,11 @@ class Command(ActionCommand):
 
     def _add(self, name: str, options: dict[str, Any]) -> None:
         file: Path | None = options["password_file"]
-        password = file.read_text().rstrip("\n") if file else None
+        password = _read(file) if file else None
         user = actions.create_user(name, by=None, full_name=options["full_name"], password=password)
         self.stdout.write(f"Added {name}.")
         if password is None:
-            link = settings.AEN_PUBLIC_URL + actions.password_link(user)
+            link = settings.AEN_PUBLIC_URL + actions.password_link(user, by=None)
             self.stdout.write(f"They set their password at: {link}")
 
     def _remove(self, name: str, options: dict[str, Any]) -> None:
@@ -43,3 +44,10 @@ class Command(ActionCommand):
     def _unlock(self, name: str, options: dict[str, Any]) -> None:
         actions.unlock_user(find_user(name), by=None)
         self.stdout.write(f"Unlocked {name}.")
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"The password can’t be read from {file}: {error}") from error

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 
-from accounts import jobs
+from accounts import jobs, throttle
 from compute_agent.host.process import die_with_parent
 from datacenters import outbox, revocation
 from projects import reconciler
@@ -61,6 +61,7 @@ def work() -> None:
 def tidy() -> None:
     """Delete what nobody needs any more."""
     jobs.prune()
+    throttle.prune()
     revocation.prune()
     outbox.prune()
     prune_runs()

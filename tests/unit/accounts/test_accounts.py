@@ -63,6 +63,7 @@ def test_every_change_is_audited_without_its_secret(cast):
 
 def test_audit_entries_outlive_the_people_they_name(cast):
     actions.lock_user(cast.otto, by=cast.ada)
+    actions.set_administrator(cast.max, administrator=True, by=cast.ada)
     actions.delete_user(cast.ada, by=None)
     entry = AuditEntry.objects.get(verb="account.lock")
     assert (entry.actor, entry.actor_name) == (None, "ada")
