@@ -4,13 +4,13 @@ import os
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
-from django.urls import path
+from django.urls import path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aen_site.settings")
 http = get_asgi_application()
 
 from compute_agent.host.process import die_with_parent  # noqa: E402
-from datacenters.consumers import GatewayWire  # noqa: E402
+from datacenters.consumers import GatewayWire, Nowhere  # noqa: E402
 
 if os.environ.get("AEN_SUPERVISED") == "1":
     die_with_parent()
@@ -18,6 +18,8 @@ if os.environ.get("AEN_SUPERVISED") == "1":
 application = ProtocolTypeRouter(
     {
         "http": http,
-        "websocket": URLRouter([path("gateway/wire", GatewayWire.as_asgi())]),
+        "websocket": URLRouter(
+            [path("gateway/wire", GatewayWire.as_asgi()), re_path("", Nowhere.as_asgi())]
+        ),
     }
 )

@@ -1,5 +1,10 @@
 """Every change to data centers, gateways and nodes, audited."""
 
+import re
+from urllib.parse import urlsplit
+
+from django.db.models import ProtectedError
+
 from accounts import audit, names
 from accounts.errors import Conflict, Invalid
 from accounts.models import User
@@ -8,6 +13,8 @@ from accounts.transactions import atomic
 
 from .models import DataCenter, Gateway, Node
 from .wake import wake
+
+_PLAIN = re.compile(r"https?://[A-Za-z0-9.:\[\]_/~-]+")
 
 
 def ensure_data_center(name: str, *, by: User | None) -> DataCenter:
@@ -28,15 +35,14 @@ def enroll_gateway(
     Enrolling a gateway again gives it a new credential and ends the old one.
     """
     names.check("name", name)
-    if not url.startswith(("http://", "https://")):
-        raise Invalid("url", "A gateway’s address begins with http:// or https://.")
+    url = _address(url)
     credential = new_secret()
     with atomic():
         row, _ = Gateway.objects.update_or_create(
             name=name,
             defaults={
                 "data_center": data_center,
-                "url": url.rstrip("/"),
+                "url": url,
                 "credential_digest": digest(credential),
             },
         )
@@ -44,12 +50,27 @@ def enroll_gateway(
     return row, credential
 
 
+def _address(url: str) -> str:
+    """Return ``url`` if browsers can be sent there; every page names it in a header, too."""
+    url = url.rstrip("/")
+    try:
+        parts = urlsplit(url)
+        plain = _PLAIN.fullmatch(url) and parts.hostname and parts.username is None
+        parts.port  # noqa: B018  (raises for one that is no number)
+    except ValueError:
+        plain = False
+    if not plain:
+        raise Invalid("url", "A gateway’s address is http://host:port or https://host:port.")
+    return url
+
+
 def move_gateway(gateway: Gateway, url: str, *, by: User | None) -> None:
     """Note that browsers reach the gateway by another address."""
-    if gateway.url == url.rstrip("/"):
+    url = _address(url)
+    if gateway.url == url:
         return
     with atomic():
-        gateway.url = url.rstrip("/")
+        gateway.url = url
         gateway.save(update_fields=["url"])
         audit.record("gateway.move", gateway.name, by=by, url=url)
 
@@ -93,12 +114,14 @@ def remove_gateway(gateway: Gateway, *, by: User | None) -> None:
 def remove_node(node: Node, *, by: User | None) -> None:
     """Remove a node; one that holds projects or running apps stays, with the reason."""
     if node.projects.exists():
-        raise Conflict(f"{node.name} still holds projects. Move or delete them first.")
-    runs = node.instances.filter(ended_at=None)
-    if runs.exists():
+        raise Conflict(f"{node.name} still holds projects. Delete them first.")
+    if node.instances.filter(ended_at=None).exists():
         raise Conflict(f"Apps still run on {node.name}. Stop them first.")
     with atomic():
         audit.record("node.remove", node.name, by=by)
-        node.instances.all().delete()
-        node.delete()
+        node.instances.exclude(ended_at=None).delete()
+        try:
+            node.delete()
+        except ProtectedError as error:
+            raise Conflict(f"{node.name} was just given new work. Drain it first.") from error
         wake()

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import InterfaceError, OperationalError
 
 from gateway.protocol import Hello, Nodes, Welcome, decode_from_gateway, encode
 
@@ -22,6 +23,17 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 0.25
 #: How often, in seconds, the gateway is noted as present and its list of nodes compared.
 NOTE_EVERY = 5.0
+
+
+class Removed(Exception):
+    """The gateway was removed, or enrolled anew: this connection's credential is over."""
+
+
+class Nowhere(AsyncWebsocketConsumer):
+    """All other addresses, at which there is no WebSocket."""
+
+    async def connect(self) -> None:
+        await self.close()
 
 
 class GatewayWire(AsyncWebsocketConsumer):
@@ -45,13 +57,22 @@ class GatewayWire(AsyncWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
-            message = decode_from_gateway(text_data or bytes_data or b"")
-            if isinstance(message, Hello):
-                await self._hello(message)
-            elif self.gateway is not None:
-                await database_sync_to_async(wire.receive)(self.gateway, message)
+            await self._take(text_data or bytes_data or b"")
         except (msgspec.DecodeError, ValueError) as error:
             log.warning("gateway %s sent something unreadable: %s", self.gateway, error)
+        except (OperationalError, InterfaceError):
+            # The report is lost: the gateway reads all nodes anew when it has connected again.
+            log.exception("a report of gateway %s can’t be stored", self.gateway)
+            await self.close(1011)
+        except Exception:  # one node's odd report must not cut off all others
+            log.exception("a report of gateway %s was dropped", self.gateway)
+
+    async def _take(self, data: str | bytes) -> None:
+        message = decode_from_gateway(data)
+        if isinstance(message, Hello):
+            await self._hello(message)
+        elif self.gateway is not None:
+            await database_sync_to_async(wire.receive)(self.gateway, message)
 
     async def _hello(self, hello: Hello) -> None:
         assert self.gateway is not None
@@ -78,6 +99,7 @@ class GatewayWire(AsyncWebsocketConsumer):
         sleeper = Sleeper()
         try:
             notices = await database_sync_to_async(wire.Notices)()
+            await database_sync_to_async(wire.gateway_connected)(self.gateway)
             known = await self._note()
             await self._say(Welcome(known))
             noted = time.monotonic()
@@ -92,6 +114,9 @@ class GatewayWire(AsyncWebsocketConsumer):
                 await sleeper.wait(LOOK_EVERY)
         except asyncio.CancelledError:
             raise
+        except Removed:
+            log.warning("gateway %s is not enrolled any more", self.gateway)
+            await self.close(4401)
         except Exception:
             log.exception("wire to gateway %s broke", self.gateway)
             await self.close(1011)
@@ -99,6 +124,8 @@ class GatewayWire(AsyncWebsocketConsumer):
             sleeper.close()
 
     def _due(self, notices: wire.Notices) -> list[Any]:
+        if not wire.is_enrolled(self.gateway):
+            raise Removed
         # Revocations first: what they close must not be reached by a later command.
         return [*notices.take(), *wire.commands(self.gateway)]
 

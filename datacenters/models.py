@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from accounts.names import PATTERN
+
 #: A gateway or node that was silent for longer counts as away.
 SILENCE = timedelta(seconds=20)
 
@@ -88,8 +90,11 @@ class Node(models.Model):
 
     @property
     def offers(self) -> list[dict[str, Any]]:
-        """The apps of its catalog: ``name``, ``title``, ``icon``, ``landing``."""
-        return self.status.get("apps", [])
+        """The apps of its catalog: ``name``, ``title``, ``icon``, ``landing``.
+
+        A node says what it likes; only a name that can stand in an address is an app's.
+        """
+        return [app for app in self.status.get("apps", []) if PATTERN.fullmatch(app["name"])]
 
 
 class SignInCode(models.Model):

@@ -91,7 +91,7 @@ def receive(gateway: Gateway, message: FromNode | NodeLink | Undelivered) -> Non
             _link(node, message)
         case Undelivered():
             log.warning("%s did not take a command: %s", node, message.cause)
-            outbox.undelivered(UUID(message.id), final=message.final)
+            outbox.undelivered(node, UUID(message.id), final=message.final)
             for failure in _failures:
                 failure(node, message)
         case FromNode():
@@ -113,6 +113,17 @@ def _report(node: Node, body: bytes) -> None:
         return
     for handler in _app_reports:
         handler(node, report)
+
+
+def is_enrolled(gateway: Gateway) -> bool:
+    """Say whether the gateway may still speak: not after its removal or a new enrolment."""
+    same = Gateway.objects.filter(pk=gateway.pk, credential_digest=gateway.credential_digest)
+    return same.exists()
+
+
+def gateway_connected(gateway: Gateway) -> None:
+    """Send again what the gateway's last connection may have lost."""
+    outbox.send_again(gateway.data_center_id)
 
 
 def gateway_seen(gateway: Gateway, version: str) -> None:

@@ -1,5 +1,6 @@
 """What a person has to do with which project. The one place that asks guardian."""
 
+from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 from django.contrib.auth.models import Permission
@@ -28,6 +29,12 @@ def role_of(user: User, project: Project) -> Role | None:
     names += _codenames(GroupObjectPermission, project, group__in=_groups(user))
     roles = [role for role in ROLES if PREFIX + role in names]
     return roles[0] if roles else None
+
+
+def only_by_group(user: User, project: Project) -> bool:
+    """Say whether a person is in the team by a group alone."""
+    by_group = _codenames(GroupObjectPermission, project, group__in=_groups(user))
+    return bool(by_group) and not _codenames(UserObjectPermission, project, user=user)
 
 
 def _groups(user: User) -> list[object]:
@@ -95,35 +102,47 @@ def visible_projects(user: User) -> QuerySet[Project]:
 
 
 def _rows(**where: object) -> QuerySet[Project]:
-    return Project.objects.filter(**where).select_related("owner", "node", "data_center")
+    rows = Project.objects.filter(**where).select_related("owner", "node", "data_center")
+    # For the apps of projects that have no node yet, and the addresses of those that run.
+    return rows.prefetch_related("data_center__nodes", "data_center__gateways")
 
 
 def _owned_ids(user: User) -> list[UUID]:
     return list(Project.objects.filter(owner=user).values_list("pk", flat=True))
 
 
-def team(project: Project) -> list[tuple[User, Role]]:
+Team = list[tuple[User, Role]]
+
+
+def team(project: Project) -> Team:
     """Return the people of a project with their roles: the owner, then by role and name."""
-    members = [(project.owner, "owner")]
-    members += [(user, role) for user, role in _members(project).items() if user != project.owner]
-    return sorted(members, key=lambda item: (ROLES.index(item[1]), item[0].username))
+    return teams([project])[project.pk]
 
 
-def _members(project: Project) -> dict[User, Role]:
-    """Return everyone's strongest role, by a row of their own or of a group."""
-    found: dict[User, Role] = {}
-    of_project = {"permission__content_type": _type(), "object_pk": str(project.pk)}
-    rows = UserObjectPermission.objects.filter(**of_project).select_related("user", "permission")
-    pairs = [(row.user, row.permission.codename) for row in rows]
-    for row in GroupObjectPermission.objects.filter(**of_project).select_related("permission"):
-        pairs += [
-            (user, row.permission.codename) for user in User.objects.filter(groups=row.group_id)
-        ]
-    for user, codename in pairs:
-        role = codename.removeprefix(PREFIX)
-        if user not in found or ROLES.index(role) < ROLES.index(found[user]):
-            found[user] = role
-    return found
+def teams(projects: Iterable[Project]) -> dict[UUID, Team]:
+    """Return the team of each project, by its id; as many queries for many as for one."""
+    projects = list(projects)
+    roles: dict[UUID, dict[User, Role]] = {row.pk: {row.owner: "owner"} for row in projects}
+    for project_id, user, codename in _memberships(list(roles)):
+        role, of_project = codename.removeprefix(PREFIX), roles[project_id]
+        if user not in of_project or ROLES.index(role) < ROLES.index(of_project[user]):
+            of_project[user] = role
+    return {
+        pk: sorted(found.items(), key=lambda item: (ROLES.index(item[1]), item[0].username))
+        for pk, found in roles.items()
+    }
+
+
+def _memberships(ids: list[UUID]) -> Iterator[tuple[UUID, User, str]]:
+    """Yield project, person and codename, for rows of people and of their groups."""
+    of_projects = {"permission__content_type": _type(), "object_pk__in": [str(pk) for pk in ids]}
+    rows = UserObjectPermission.objects.filter(**of_projects).select_related("user", "permission")
+    for row in rows:
+        yield UUID(row.object_pk), row.user, row.permission.codename
+    groups = GroupObjectPermission.objects.filter(**of_projects).select_related("permission")
+    for row in groups.prefetch_related("group__user_set"):
+        for user in row.group.user_set.all():
+            yield UUID(row.object_pk), user, row.permission.codename
 
 
 def role_permissions() -> QuerySet[Permission]:

@@ -3,8 +3,10 @@
 from uuid import UUID
 
 from django.db import IntegrityError
+from django.db.models import F
+from django.http import Http404
 from django.utils import timezone
-from guardian.models import UserObjectPermission
+from guardian.models import GroupObjectPermission, UserObjectPermission
 from guardian.shortcuts import assign_perm
 
 from accounts import audit, authz, names
@@ -23,6 +25,16 @@ from .specs import spec
 
 SUMMARY_LIMIT = 200
 DESCRIPTION_LIMIT = 20_000
+
+
+def _lock(project: Project) -> None:
+    """Let one change of a project happen at a time; ``Http404`` if it was deleted meanwhile.
+
+    What a change depends on is asked once more after this, in the same transaction: others may have
+    been faster. An update that changes nothing is a lock that every database has.
+    """
+    if not Project.objects.filter(pk=project.pk).update(last_activity=F("last_activity")):
+        raise Http404
 
 
 # --- projects ------------------------------------------------------------------------------------
@@ -113,11 +125,14 @@ def delete_project(project: Project, *, by: User) -> None:
     """Delete a project, its running apps and its files on the node."""
     access.require(by, project, "delete")
     with atomic():
+        _lock(project)
+        _read_node(project)  # a first start may just have chosen it
         if project.node is not None:
             outbox.send(project.node, RemoveProject(spec(project)))
         audit.record("project.delete", str(project), by=by, project=project.pk)
         revocation.revoke("project", project.pk)
-        UserObjectPermission.objects.filter(object_pk=str(project.pk)).delete()
+        for model in (UserObjectPermission, GroupObjectPermission):
+            model.objects.filter(object_pk=str(project.pk)).delete()
         project.delete()
 
 
@@ -137,10 +152,10 @@ def set_role(project: Project, username: str, role: Role, *, by: User) -> User:
         raise Invalid("role", f"A role is {', '.join(sorted(authz.ACCESS))}.")
     if user.pk == project.owner_id:
         raise Invalid("user", f"{username} owns the project. An owner’s role can’t be changed.")
-    _check_rank(project, user, by)
-    if not authz.may_grant(access.role_of(by, project), role):
-        raise Forbidden(f"Your role in {project} does not allow giving the role {role}.")
+    _check_grant(project, user, role, by)
     with atomic():
+        _lock(project)
+        _check_grant(project, user, role, by)
         _drop_roles(project, user)
         assign_perm(f"projects.{access.PREFIX}{role}", user, project)
         audit.record("team.set", str(project), by=by, project=project.pk, user=username, role=role)
@@ -162,9 +177,10 @@ def remove_member(project: Project, username: str, *, by: User) -> None:
         raise Invalid("user", f"There is no user “{username[:40]}”.")
     if user.pk == project.owner_id:
         raise Invalid("user", f"{username} owns the project and can’t be removed from it.")
-    if user.pk != by.pk:
-        _check_rank(project, user, by)
+    _check_removal(project, user, by)
     with atomic():
+        _lock(project)
+        _check_removal(project, user, by)
         if not _drop_roles(project, user):
             return
         audit.record("team.remove", str(project), by=by, project=project.pk, user=username)
@@ -176,6 +192,20 @@ def drop_from_team(project: Project, user: User) -> None:
     """Take a person who is being removed from the site out of a team, on the node, too."""
     if _drop_roles(project, user):
         _team_changed(project)
+
+
+def _check_grant(project: Project, user: User, role: Role, by: User) -> None:
+    _check_rank(project, user, by)
+    if not authz.may_grant(access.role_of(by, project), role):
+        raise Forbidden(f"Your role in {project} does not allow giving the role {role}.")
+
+
+def _check_removal(project: Project, user: User, by: User) -> None:
+    if user.pk != by.pk:
+        access.require(by, project, "manage_team")
+        _check_rank(project, user, by)
+    if access.only_by_group(user, project):
+        raise Conflict(f"{user.username} is in the team by a group and can’t be removed alone.")
 
 
 def _check_rank(project: Project, user: User, by: User) -> None:
@@ -225,18 +255,19 @@ def start_app(project: Project, app: str, *, by: User) -> AppInstance:
     node = _node_for(project)
     if not catalog.offers_app(project, app):
         raise Invalid("app", f"There is no app “{app[:40]}” on {node}.")
-    try:
-        with atomic():
-            instance = AppInstance.objects.create(
-                project=project, user=by, app=app, node=node, slot=slot
-            )
-            audit.record("app.start", str(project), by=by, project=project.pk, app=app)
-            Project.objects.filter(pk=project.pk).update(last_activity=timezone.now())
-            _dismiss_older(instance)
-            wake()
-    except IntegrityError:
-        # Somebody with the same two fingers was faster: theirs is ours.
-        return _in_slot(slot) or start_app(project, app, by=by)
+    with atomic():
+        _lock(project)
+        access.require(by, project, "start")  # the team may have changed meanwhile
+        # The same two fingers may have been faster: theirs is ours.
+        return _in_slot(slot) or _request(project, app, node, slot, by)
+
+
+def _request(project: Project, app: str, node: Node, slot: str, by: User) -> AppInstance:
+    instance = AppInstance.objects.create(project=project, user=by, app=app, node=node, slot=slot)
+    audit.record("app.start", str(project), by=by, project=project.pk, app=app)
+    Project.objects.filter(pk=project.pk).update(last_activity=timezone.now())
+    _dismiss_older(instance)
+    wake()
     return instance
 
 
@@ -255,12 +286,19 @@ def _node_for(project: Project) -> Node:
             raise Conflict(placement.why_no_node(project.data_center))
         # Two first starts at once: the first to write decides where the project lives.
         Project.objects.filter(pk=project.pk, node=None).update(node=node)
-        project.refresh_from_db(fields=["node"])
+        _read_node(project)
     assert project.node is not None
     if project.node.is_gone:
         cause = project.node.cause or "it does not answer"
         raise Conflict(f"{project.node} can’t be reached: {cause} Your files there are safe.")
     return project.node
+
+
+def _read_node(project: Project) -> None:
+    try:
+        project.refresh_from_db(fields=["node"])
+    except Project.DoesNotExist as error:
+        raise Http404 from error
 
 
 def _dismiss_older(instance: AppInstance) -> None:
@@ -279,7 +317,6 @@ def stop_app(
     instance = _in_slot(AppInstance.slot_of(project, owner, app))
     if instance is None:
         return catalog.newest_instances(project, owner).get(app)
-    audit.record("app.stop", str(project), by=by, project=project.pk, app=app)
     _ask_to_stop(instance, by=by)
     return instance
 
@@ -288,9 +325,10 @@ def stop_instance(instance_id: UUID, *, by: User) -> None:
     """Stop any instance, as an administrator."""
     if not by.is_staff:
         raise Forbidden("Only administrators stop other people’s apps here.")
-    row = AppInstance.objects.select_related("project__owner", "user", "node").get(pk=instance_id)
-    audit.record("app.stop", str(row.project), by=by, project=row.project_id, app=row.app,
-                 user=row.user.username)  # fmt: skip
+    rows = AppInstance.objects.select_related("project__owner", "user", "node")
+    row = rows.filter(pk=instance_id).first()
+    if row is None:
+        raise Http404
     _ask_to_stop(row, by=by)
 
 
@@ -305,10 +343,15 @@ def stop_project(project: Project, *, by: User) -> None:
 
 
 def _ask_to_stop(instance: AppInstance, *, by: User | None) -> None:
-    while instance.is_active and instance.state != "stopping":
-        if events.apply(instance, "stop", by=by, target="stopped", commanded_at=None):
-            return
-        instance.refresh_from_db(fields=["state"])
+    """Ask once for the end of what is active. ``by`` is audited; the system says why elsewhere."""
+    with atomic():
+        if (
+            events.until_applied(instance, "stop", by=by, target="stopped", commanded_at=None)
+            and by
+        ):
+            whose = {} if instance.user_id == by.pk else {"user": instance.user.username}
+            audit.record("app.stop", str(instance.project), by=by, project=instance.project_id,
+                         app=instance.app, **whose)  # fmt: skip
 
 
 def reset_app(project: Project, app: str, *, by: User) -> AppInstance | None:
@@ -316,5 +359,7 @@ def reset_app(project: Project, app: str, *, by: User) -> AppInstance | None:
     access.require(by, project, "start")
     instance = catalog.newest_instances(project, by).get(app)
     if instance is not None and instance.state == "failed":
-        events.apply(instance, "reset", by=by, dismissed=True)
+        with atomic():
+            events.apply(instance, "reset", by=by, dismissed=True)
+            audit.record("app.reset", str(project), by=by, project=project.pk, app=app)
     return instance

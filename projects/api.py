@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest
 from ninja import Router, Schema, Status
 
+from accounts.authz import Role
 from accounts.models import User
 
 from . import access, actions, catalog
@@ -91,7 +92,7 @@ def _project(request: HttpRequest, owner: str, name: str) -> Project:
     return access.get_project(request.user, owner, name)
 
 
-def _project_out(project: Project, user: User) -> dict[str, Any]:
+def _project_out(project: Project, role: Role | None) -> dict[str, Any]:
     return {
         "id": str(project.pk),
         "owner": project.owner.username,
@@ -100,9 +101,13 @@ def _project_out(project: Project, user: User) -> dict[str, Any]:
         "summary": project.summary,
         "data_center": project.data_center.name,
         "node": project.node.name if project.node else None,
-        "role": access.role_of(user, project),
+        "role": role,
         "url": settings.AEN_PUBLIC_URL + project.get_absolute_url(),
     }
+
+
+def _one_project(project: Project, user: User) -> dict[str, Any]:
+    return _project_out(project, access.role_of(user, project))
 
 
 def _app_out(instance: AppInstance | None, app: str, user: User) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def _app_out(instance: AppInstance | None, app: str, user: User) -> dict[str, An
 def create(request: HttpRequest, data: ProjectIn) -> Status:
     """Create a project of one's own."""
     project = actions.create_project(request.user, **data.dict())
-    return Status(201, _project_out(project, request.user))
+    return Status(201, _one_project(project, request.user))
 
 
 @router.get("", response=ProjectPage)
@@ -143,15 +148,16 @@ def index(request: HttpRequest, search: str = "", owner: str = "", page: int = 1
     count = rows.count()
     pages = max(1, -(-count // PAGE_SIZE))
     page = min(max(1, page), pages)
-    shown = rows[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
-    items = [_project_out(project, request.user) for project in shown]
+    shown = list(rows[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
+    teams = access.teams(shown)
+    items = [_project_out(row, dict(teams[row.pk]).get(request.user)) for row in shown]
     return {"items": items, "page": page, "pages": pages, "count": count}
 
 
 @router.get("/{owner}/{name}", response=ProjectOut)
 def show(request: HttpRequest, owner: str, name: str) -> dict[str, Any]:
     """Show one project."""
-    return _project_out(_project(request, owner, name), request.user)
+    return _one_project(_project(request, owner, name), request.user)
 
 
 @router.patch("/{owner}/{name}", response=ProjectOut)
@@ -161,7 +167,7 @@ def update(request: HttpRequest, owner: str, name: str, data: ProjectPatch) -> d
     changes = {
         key: value for key, value in data.dict(exclude_unset=True).items() if value is not None
     }
-    return _project_out(actions.update_project(project, by=request.user, **changes), request.user)
+    return _one_project(actions.update_project(project, by=request.user, **changes), request.user)
 
 
 @router.delete("/{owner}/{name}", response={204: None})

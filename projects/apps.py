@@ -5,8 +5,9 @@ class ProjectsConfig(AppConfig):
     name = "projects"
 
     def ready(self) -> None:
-        from datacenters import wire
+        from datacenters import outbox, wire
 
-        from . import jobs, leaving, reconciler, reports  # noqa: F401  (these register themselves)
+        from . import jobs, leaving, reconciler, renewal, reports  # noqa: F401  (two register alone)
 
         wire.register(reconciler.due, reports.take, reports.undelivered)
+        outbox.register(renewal.renew)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from accounts.models import User
-from datacenters.models import Gateway, Node
 
 from .models import AppInstance, Project
 
@@ -40,7 +39,7 @@ def of_project(project: Project) -> list[dict[str, str]]:
     """Return the catalog of the project's node; before its first start, of its data center."""
     if project.node is not None:
         return project.node.offers
-    nodes = Node.objects.filter(data_center=project.data_center_id)
+    nodes = project.data_center.nodes.all()
     return next((node.offers for node in nodes if node.offers), [])
 
 
@@ -49,6 +48,7 @@ def newest_instances(project: Project, user: User) -> dict[str, AppInstance]:
     rows = AppInstance.objects.filter(project=project, user=user).select_related(
         "node", "project__owner"
     )
+    rows = rows.prefetch_related("project__data_center__gateways")
     return {row.app: row for row in reversed(rows.order_by("-requested_at")[:50])}
 
 
@@ -56,7 +56,7 @@ def url(instance: AppInstance) -> str | None:
     """Return the address at which the app answers, or ``None`` while it does not run."""
     if instance.state != "running":
         return None
-    gateway = Gateway.objects.filter(data_center=instance.project.data_center_id).first()
+    gateway = next(iter(instance.project.data_center.gateways.all()), None)
     return f"{gateway.url}{instance.path}" if gateway else None
 
 

@@ -43,6 +43,28 @@ def apply(instance: AppInstance, event: Event, *, by: User | None = None, **fiel
     return True
 
 
+def until_applied(instance: AppInstance, event: Event, **fields: Any) -> bool:
+    """Apply ``event`` whatever others do meanwhile. Returns whether it changed the state.
+
+    Where it is stale, or the row is gone with its project, nothing happens.
+    """
+    while lifecycle.after(instance.state, event) != instance.state:
+        if apply(instance, event, **fields):
+            return True
+        if not reread(instance):
+            return False
+    return False
+
+
+def reread(instance: AppInstance) -> bool:
+    """Read the row anew. Returns whether it is there still."""
+    try:
+        instance.refresh_from_db()
+    except AppInstance.DoesNotExist:
+        return False
+    return True
+
+
 def _times(state: str) -> dict[str, Any]:
     now = timezone.now()
     if state == "running":

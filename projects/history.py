@@ -19,6 +19,7 @@ _SENTENCES: dict[str, tuple[str, str, str]] = {
     "app.start": ("is starting", "app", ""),
     "app.ready": ("opened", "app", ""),
     "app.stop": ("stopped", "app", ""),
+    "app.reset": ("reset", "app", ""),
     "app.end": ("", "app", "has ended"),
     "app.fail": ("saw", "app", "fail"),
     "team.remove": ("removed", "user", "from the team"),

@@ -1,13 +1,15 @@
 """Taking what nodes report on apps."""
 
 import logging
+import re
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from django.utils import timezone
 
-from compute_agent.protocol import AppStatus, Forget, Snapshot, Stop
+from compute_agent.protocol import AppStatus, Forget, Snapshot, Step, Stop
 from datacenters import outbox
 from datacenters.models import Node
 from gateway.protocol import Undelivered
@@ -18,6 +20,13 @@ from .models import AppInstance
 log = logging.getLogger(__name__)
 
 LOST = "It ended when its node was restarted."
+#: An app that lives on after we gave it up reports often; one command for all of that is enough.
+AGAIN = timedelta(seconds=5)
+#: What is kept of one report, however much a node says.
+LINES, LINE, STEPS, WORD = 200, 2000, 20, 400
+#: A database's integers end here.
+LARGEST = 2**63 - 1
+_APP_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def take(node: Node, report: AppStatus | Snapshot) -> None:
@@ -33,14 +42,21 @@ def _app(node: Node, report: AppStatus) -> None:
     if instance is None:
         return
     if instance.state in lifecycle.ENDED:
-        if report.state in lifecycle.ACTIVE and report.state != "stopping":
-            # We gave it up, but it lives: it must not go on unseen.
-            outbox.send(node, Stop(report.app_id))
+        _after_the_end(node, instance, report)
         return
-    if report.revision <= instance.revision:
-        return
-    while not events.apply(instance, lifecycle.REPORTED[report.state], **_fields(report)):
-        instance.refresh_from_db()
+    while instance.state not in lifecycle.ENDED and report.revision > instance.revision:
+        if events.apply(instance, lifecycle.REPORTED[report.state], **_fields(report)):
+            return
+        if not events.reread(instance):
+            return  # its project was deleted
+
+
+def _after_the_end(node: Node, instance: AppInstance, report: AppStatus) -> None:
+    """We gave it up. If it lives it must not go on unseen; if it is over it may be forgotten."""
+    if report.state in lifecycle.ENDED:
+        AppInstance.objects.filter(pk=instance.pk).update(forgotten=False)
+    elif report.state != "stopping":
+        outbox.send(node, Stop(report.app_id), not_again_within=AGAIN)
 
 
 def _find(node: Node, app_id: str) -> AppInstance | None:
@@ -54,10 +70,10 @@ def _find(node: Node, app_id: str) -> AppInstance | None:
 
 def _fields(report: AppStatus) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "revision": report.revision,
-        "progress": msgspec.to_builtins(report.progress),
-        "log": list(report.log[-200:]),
-        "memory": report.memory,
+        "revision": min(report.revision, LARGEST),
+        "progress": [_step(step) for step in report.progress[-STEPS:]],
+        "log": [line[:LINE] for line in report.log[-LINES:]],
+        "memory": report.memory and max(0, min(report.memory, LARGEST)),
         "reported_at": timezone.now(),
     }
     if report.state in lifecycle.ENDED:
@@ -65,15 +81,22 @@ def _fields(report: AppStatus) -> dict[str, Any]:
     return fields
 
 
+def _step(step: Step) -> dict[str, Any]:
+    fact = step.fact[:WORD]
+    return msgspec.to_builtins(msgspec.structs.replace(step, step=step.step[:WORD], fact=fact))
+
+
 def _snapshot(node: Node, snapshot: Snapshot) -> None:
     """Compare what the node knows with what we believe runs on it."""
-    known = set(snapshot.app_ids)
+    known = {app_id for app_id in snapshot.app_ids if _APP_ID.fullmatch(app_id)}
     believed = AppInstance.objects.filter(node=node, state__in=list(lifecycle.ACTIVE))
     for instance in believed.select_related("project__owner", "user"):
         # A request that is still on its way is sent again anyhow.
         if instance.pk.hex not in known and instance.state != "requested":
             events.apply(instance, "end", cause=LOST)
-    rows = AppInstance.objects.filter(pk__in=[UUID(app_id) for app_id in known])
+    rows = AppInstance.objects.filter(node=node, pk__in=[UUID(app_id) for app_id in known])
+    # What it kept after its end, because it never heard of it, it may forget now.
+    rows.filter(state__in=list(lifecycle.ENDED)).update(forgotten=False)
     for app_id in known - {pk.hex for pk in rows.values_list("pk", flat=True)}:
         # Its project was deleted while the node was away.
         outbox.send(node, Stop(app_id))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+from accounts import authz
 from accounts.models import User
 
 from . import access, catalog, history, lifecycle
@@ -32,32 +33,42 @@ def summaries(projects: Iterable[Project], user: User) -> list[Summary]:
     projects = list(projects)
     instances = _instances(projects, user)
     last = history.newest(projects)
-    return [_summary(project, user, instances.get(project.pk, []), last) for project in projects]
+    teams = access.teams(projects)
+    return [
+        _summary(project, user, instances.get(project.pk, []), teams[project.pk], last)
+        for project in projects
+    ]
 
 
 def _instances(projects: list[Project], user: User) -> dict[UUID, list[AppInstance]]:
     """Return the runs that say something of each project's state, newest first."""
-    rows = AppInstance.objects.filter(project__in=projects).select_related("node", "project__owner")
+    rows = AppInstance.objects.filter(project__in=projects).select_related("node")
     active = rows.filter(state__in=list(lifecycle.ACTIVE))
     mine = (
         rows.filter(user=user).exclude(state__in=list(lifecycle.ACTIVE)).order_by("-requested_at")
     )
     found: dict[UUID, list[AppInstance]] = {}
+    known = {project.pk: project for project in projects}
     for row in [*active, *mine[: 20 * len(projects)]]:
+        row.project = known[row.project_id]
         found.setdefault(row.project_id, []).append(row)
     return found
 
 
 def _summary(
-    project: Project, user: User, instances: list[AppInstance], last: dict[UUID, Event]
+    project: Project,
+    user: User,
+    instances: list[AppInstance],
+    team: access.Team,
+    last: dict[UUID, Event],
 ) -> Summary:
     mine = sorted(
         (row for row in instances if row.user_id == user.pk),
         key=lambda r: r.requested_at,
         reverse=True,
     )
-    people = [person for person, _ in access.team(project)]
-    may_start = access.may(user, project, "start")
+    people = [person for person, _ in team]
+    may_start = authz.allows(dict(team).get(user), "start")
     return Summary(
         project=project,
         state=_state(instances, mine),

@@ -58,6 +58,7 @@ def running_apps(user: User) -> list[Tile]:
     """Return a person's active apps, newest first, as tiles."""
     rows = AppInstance.objects.filter(user=user, state__in=list(lifecycle.ACTIVE))
     rows = rows.select_related("project__owner", "project__node", "node").order_by("-requested_at")
+    rows = rows.prefetch_related("project__data_center__gateways")
     return [_tile(row) for row in rows]
 
 

@@ -7,6 +7,7 @@ import pytest
 import uvicorn
 import websockets
 from channels.db import database_sync_to_async as in_thread
+from django.db import OperationalError
 from msgspec import Raw
 
 from accounts import actions as accounts
@@ -73,6 +74,7 @@ async def dial(center):
             wire.welcome = await wire.hear(Welcome)
             return wire
 
+        _dial.address = f"ws://127.0.0.1:{port}"
         yield _dial
     server.should_exit = True
     await serving
@@ -164,3 +166,63 @@ async def test_the_newer_of_two_connections_of_a_gateway_counts(wire, dial):
     assert closed.value.rcvd.code == 4409
     await newer.say(NodeLink("0" * 32, up=True))
     await until(lambda: Gateway.objects.get().is_up)
+
+
+async def closed_with(wire):
+    """Return the code with which the server ends the wire."""
+    with pytest.raises(websockets.ConnectionClosed) as closed:
+        await wire.hear(Nodes)
+    return closed.value.rcvd.code
+
+
+async def test_the_wire_of_a_removed_gateway_ends_at_once(wire, center):
+    await in_thread(datacenters.remove_gateway)(center.gateway, by=None)
+    assert await closed_with(wire) == 4401
+
+
+async def test_a_new_credential_ends_the_wire_of_the_old_one(wire, center):
+    await in_thread(datacenters.enroll_gateway)("north", center.row, "http://g.test", by=None)
+    assert await closed_with(wire) == 4401
+
+
+async def test_a_report_that_cannot_be_taken_costs_only_itself(wire, center, monkeypatch):
+    def odd(node, report):
+        raise OverflowError("Python int too large to convert to SQLite INTEGER")
+
+    monkeypatch.setattr("datacenters.wire._app_reports", [odd])
+    await wire.report(center.node, Snapshot(()))
+    await wire.report(center.node, NodeStatus("root", "root", "box", "1", ()))
+    await until(lambda: Node.objects.get().status.get("hostname") == "box")
+
+
+async def test_a_report_that_cannot_be_stored_is_asked_for_again(wire, center, monkeypatch):
+    def away(node, report):
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr("datacenters.wire._app_reports", [away])
+    await wire.report(center.node, Snapshot(()))
+    assert await closed_with(wire) == 1011
+
+
+async def test_a_command_that_was_lost_with_the_connection_is_sent_again(
+    wire, dial, project, cast, center
+):
+    def with_a_node():
+        project.node = center.node
+        project.save()
+        actions.set_role(project, "otto", "viewer", by=cast.mira)
+
+    await in_thread(with_a_node)()
+    first = await wire.hear(ToNode)
+    await wire.socket.close()
+    newer = await dial()
+    await newer.say(NodeLink(center.node.pk.hex, up=True))
+    assert (await newer.hear(ToNode)).id == first.id
+
+
+async def test_other_addresses_have_no_websocket_and_leave_no_traceback(dial, caplog):
+    for path in ("", "/gateway/wires", "/mira/forecast/lab/api/kernels/1/channels"):
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(dial.address + path, proxy=None)
+        assert refused.value.response.status_code == 403
+    assert "Traceback" not in caplog.text
