@@ -18,7 +18,6 @@ from django.utils import timezone
 from . import audit
 from .models import SignInAttempts, User
 from .secrets import digest
-from .transactions import atomic
 
 #: Attempts without a pause; after these each one doubles it.
 FREE = 5
@@ -36,18 +35,19 @@ def attempt(request: HttpRequest, username: str) -> int:
     It is counted before the password is looked at, so that a hundred at once do not all pass.
     """
     client = client_of(request)
-    with atomic():
-        row, _ = SignInAttempts.objects.select_for_update().get_or_create(
+    while True:
+        row, _ = SignInAttempts.objects.get_or_create(
             key=_key(client, username), defaults={"at": timezone.now()}
         )
-        now = timezone.now()  # taken under the lock, so that it is later than what is read
+        now = timezone.now()  # later than what was read
         if row.blocked_until and row.blocked_until > now:
             return ceil((row.blocked_until - now).total_seconds())
-        row.count = 1 if now - row.at > FORGET else row.count + 1
-        row.at, row.blocked_until = now, now + _pause(row.count)
-        row.save()
-        if row.count == FREE:
-            _audit(client, username)
+        count = 1 if now - row.at > FORGET else row.count + 1
+        unchanged = SignInAttempts.objects.filter(pk=row.pk, count=row.count, at=row.at)
+        if unchanged.update(count=count, at=now, blocked_until=now + _pause(count)):
+            break
+    if count == FREE:
+        _audit(client, username)
     return 0
 
 

@@ -57,11 +57,11 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "aen_site.middleware.SecurityHeaders",
     "aen_site.middleware.ApiErrors",
     "aen_site.middleware.RefuseNul",
     "aen_site.middleware.CanonicalHost",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    "aen_site.middleware.SecurityHeaders",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
