@@ -90,7 +90,7 @@ def receive(gateway: Gateway, message: FromNode | NodeLink | Undelivered) -> Non
         case NodeLink():
             _link(node, message)
         case Undelivered():
-            log.warning("%s did not take a command: %s", node, message.cause)
+            log.warning("%s did not take a command: %r", node, message.cause[:400])
             outbox.undelivered(node, UUID(message.id), final=message.final)
             for failure in _failures:
                 failure(node, message)
