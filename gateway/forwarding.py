@@ -54,6 +54,7 @@ _WHOLE_HOST = frozenset(
     (b"alt-svc", b"strict-transport-security", b"clear-site-data", b"public-key-pins",
      b"expect-ct", b"nel", b"report-to")
 )  # fmt: skip
+_NOT_TO_CLIENT = _HOP_BY_HOP | _WHOLE_HOST
 _OUR_COOKIES = (b"aen_", b"__host-", b"__secure-aen")
 _OUR_REQUEST_COOKIES = (b"aen_", b"__host-aen", b"__secure-aen")
 
@@ -106,15 +107,16 @@ def check_path(raw_path: bytes) -> None:
         raise BadRequest("The address holds a part that is not allowed.")
 
 
-def check_headers(headers: Headers) -> None:
-    """Raise ``BadRequest`` for two ``Host`` fields; see ``header_bytes`` for the size."""
-    if sum(1 for name, _ in headers if name == b"host") > 1:
+def check_headers(headers: Headers) -> int:
+    """Return the size of all names and values; raises ``BadRequest`` for two ``Host`` fields."""
+    size = hosts = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+        if name == b"host":
+            hosts += 1
+    if hosts > 1:
         raise BadRequest("The request names two hosts.")
-
-
-def header_bytes(headers: Headers) -> int:
-    """Return the size of all names and values."""
-    return sum(len(name) + len(value) for name, value in headers)
+    return size
 
 
 def header(headers: Iterable[Header], wanted: bytes) -> bytes:
@@ -188,7 +190,7 @@ def framing_of(headers: Iterable[Header]) -> Framing:
 
 
 def to_app(
-    headers: Iterable[Header],
+    headers: Headers,
     cookies: bytes,
     forwarded: Headers,
     inject: Mapping[bytes, bytes],
@@ -199,12 +201,11 @@ def to_app(
     set (names in lower case): both replace what the client sent. Neither framing nor connection
     fields are in the result; the caller adds its own.
     """
-    headers = list(headers)
     named = _named_in_connection(headers)
     out: Headers = []
     for original, value in headers:
         name = original.lower()
-        if name in _DROPPED or name in inject or name in named or _is_spoofable(name):
+        if not _may_pass(name) or name in inject or name in named:
             continue
         if name == b"authorization" and _scheme_and_token(value)[0] in (b"bearer", b"token"):
             continue
@@ -217,7 +218,7 @@ def to_app(
 
 
 def to_app_websocket(
-    headers: Iterable[Header],
+    headers: Headers,
     cookies: bytes,
     forwarded: Headers,
     inject: Mapping[bytes, bytes],
@@ -227,18 +228,17 @@ def to_app_websocket(
     return [(name, value) for name, value in passed if name not in _HANDSHAKE]
 
 
-def _is_spoofable(name: bytes) -> bool:
+@lru_cache(maxsize=1024)  # the same few dozen names come with every request
+def _may_pass(name: bytes) -> bool:
     # Many servers read "_" and "-" in a name as one; a field with "_" is not needed by anyone.
-    return b"_" in name or name.startswith(_SPOOFABLE_PREFIXES)
+    return name not in _DROPPED and b"_" not in name and not name.startswith(_SPOOFABLE_PREFIXES)
 
 
-def _named_in_connection(headers: Iterable[Header]) -> frozenset[bytes]:
-    names = {
-        token.strip().lower()
-        for name, value in headers
-        if name.lower() == b"connection"
-        for token in value.split(b",")
-    }
+def _named_in_connection(headers: Headers) -> frozenset[bytes]:
+    values = [value for name, value in headers if name.lower() == b"connection"]
+    if not values or values == [b"keep-alive"]:
+        return frozenset()
+    names = {token.strip().lower() for value in values for token in value.split(b",")}
     return frozenset(names - {b"host"})
 
 
@@ -251,16 +251,15 @@ def forwarded_fields(client: str, scheme: bytes, host: bytes) -> Headers:
     ]
 
 
-def to_client(headers: Iterable[Header], prefix: bytes, status: int = 200) -> Headers:
+def to_client(headers: Headers, prefix: bytes, status: int = 200) -> Headers:
     """Return the app's header fields as the browser may see them."""
-    headers = list(headers)
-    refused = _HOP_BY_HOP | _WHOLE_HOST | _named_in_connection(headers)
+    named = _named_in_connection(headers)
     if status in (204, 304) or header(headers, b"transfer-encoding"):
-        refused |= {b"content-length"}
+        named |= {b"content-length"}
     out: Headers = []
     for original, value in headers:
         name = original.lower()
-        if name in refused:
+        if name in _NOT_TO_CLIENT or name in named:
             continue
         if name == b"set-cookie":
             cookie = app_cookie(value, prefix)

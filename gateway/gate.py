@@ -19,7 +19,6 @@ from .forwarding import (
     check_path,
     cookies_of,
     header,
-    header_bytes,
     is_project_path,
     parse_app_path,
     same_origin,
@@ -65,9 +64,9 @@ class Gate:
     async def admit(self, scope: Scope) -> Admitted:
         """Return what the request may reach; raises ``TurnedAway``."""
         headers: Headers = scope["headers"]
-        path = self._path(scope)
+        path, size = self._path(scope)
         cookies = cookies_of(headers)
-        if header_bytes(headers) > MAX_HEADER_BYTES or len(cookies.sessions) > MAX_SESSIONS:
+        if size > MAX_HEADER_BYTES or len(cookies.sessions) > MAX_SESSIONS:
             raise TurnedAway(pages.too_large(SIGNOUT), fields=_clearing(cookies, path))
         bearer = bearer_of(headers, cookies.sessions)
         question = AccessQuestion(path.owner, path.project, path.app, cookies.sessions, bearer)
@@ -76,19 +75,20 @@ class Gate:
             self._check_origin(scope)
         return Admitted(path, cookies, question, grant)
 
-    def _path(self, scope: Scope) -> AppPath:
+    def _path(self, scope: Scope) -> tuple[AppPath, int]:
+        """Return the app that is asked for, and the size of the request's header fields."""
         raw: bytes = scope["raw_path"]
         path = parse_app_path(raw)
         if path is None:
             raise self._elsewhere(raw)
         try:
             check_path(raw)
-            check_headers(scope["headers"])
+            size = check_headers(scope["headers"])
         except BadRequest as error:
             raise TurnedAway(pages.bad_request(str(error))) from error
         if len(raw) < len(path.prefix):
             raise TurnedAway(location=path.prefix.decode() + _query(scope))
-        return path
+        return path, size
 
     def _elsewhere(self, raw: bytes) -> TurnedAway:
         if raw == b"/" or is_project_path(raw):

@@ -61,7 +61,9 @@ async def load(port: int, request: bytes, connections: int, seconds: float) -> f
         (await loop.create_connection(lambda: Client(request, tally), "127.0.0.1", port))[0]
         for _ in range(connections)
     ]
-    await asyncio.sleep(0.2)  # warm up; not counted
+    async with asyncio.timeout(30):
+        while tally[0] < 10 * connections:  # warm up; not counted
+            await asyncio.sleep(0.02)
     before, began = tally[0], time.perf_counter()
     await asyncio.sleep(seconds)
     rate = (tally[0] - before) / (time.perf_counter() - began)
