@@ -21,7 +21,7 @@ HIGH_WATER = 256 * 1024
 #: Seconds the agent may take to splice a connection.
 CONNECT_TIMEOUT = 10.0
 #: Idle connections kept for an app, and for how many seconds.
-MAX_IDLE = 32
+MAX_IDLE = 128
 IDLE_SECONDS = 30.0
 #: Connections open to one app at a time, streams and WebSockets included.
 MAX_OPEN = 1024
