@@ -13,6 +13,8 @@ Header = tuple[bytes, bytes]
 Headers = list[Header]
 
 SESSION_COOKIE = "aen_gateway"
+#: How API tokens of the server begin, where they stand in a query.
+_QUERY_TOKEN = b"token=aen_"
 #: More session cookies than this are no accident.
 MAX_SESSIONS = 8
 #: Sum of all header names and values of a request; apps refuse more than 64 KiB.
@@ -164,6 +166,20 @@ def bearer_of(headers: Iterable[Header], sessions: tuple[str, ...] = ()) -> str 
 def _scheme_and_token(value: bytes) -> tuple[bytes, bytes]:
     scheme, _, token = value.strip().partition(b" ")
     return scheme.lower(), token.strip()
+
+
+def split_query(query: bytes) -> tuple[str | None, bytes]:
+    """Return our API token in ``?token=``, if there is one, and the query without it.
+
+    Jupyter's clients send it that way where they open a WebSocket. Any other ``token`` is the
+    app's own and stays.
+    """
+    if _QUERY_TOKEN not in query:
+        return None, query
+    parts = query.split(b"&")
+    ours = [part for part in parts if part.startswith(_QUERY_TOKEN)]
+    rest = b"&".join(part for part in parts if part not in ours)
+    return (ours[0].partition(b"=")[2].decode("latin-1") if ours else None), rest
 
 
 def same_origin(origin: bytes, host: bytes, public_origin: bytes) -> bool:

@@ -22,6 +22,7 @@ from .forwarding import (
     is_project_path,
     parse_app_path,
     same_origin,
+    split_query,
 )
 from .pages import Page
 from .protocol import AccessAnswer, AccessQuestion, Grant
@@ -69,6 +70,8 @@ class Gate:
         if size > MAX_HEADER_BYTES or len(cookies.sessions) > MAX_SESSIONS:
             raise TurnedAway(pages.too_large(SIGNOUT), fields=_clearing(cookies, path))
         bearer = bearer_of(headers, cookies.sessions)
+        if bearer is None and not cookies.sessions:
+            bearer, _ = split_query(scope["query_string"])
         question = AccessQuestion(path.owner, path.project, path.app, cookies.sessions, bearer)
         grant = self._access.known(question) or await self._ask(scope, question)
         if grant.token is None or bearer is None:

@@ -9,7 +9,7 @@ from typing import Any
 from .. import pages
 from ..access import ServerAway
 from ..core import Gateway
-from ..forwarding import Headers, forwarded_fields, header
+from ..forwarding import Headers, forwarded_fields, header, split_query
 from ..gate import Admitted, Scope, TurnedAway
 from ..upstream import AppRefused, AppUnreachable, Splice
 
@@ -100,8 +100,8 @@ class Passage:
         self.gateway.log.add(address, self.user, what, status or 499, seconds)
 
     def target(self) -> bytes:
-        """Return path and query, byte for byte as the client sent them."""
-        query: bytes = self.scope["query_string"]
+        """Return path and query, byte for byte as the client sent them, less a token of ours."""
+        _, query = split_query(self.scope["query_string"])
         raw: bytes = self.scope["raw_path"]
         return raw + b"?" + query if query else raw
 

@@ -17,6 +17,7 @@ from gateway.forwarding import (
     parse_app_path,
     same_origin,
     serialize_request,
+    split_query,
     to_app,
     to_client,
 )
@@ -299,3 +300,21 @@ def test_a_path_of_this_gateway_is_kept(value):
 )  # fmt: skip
 def test_anything_else_leads_to_the_start(value):
     assert local_path(value) == "/"
+
+
+# --- a token in the query --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "token", "rest"),
+    [
+        (b"session_id=5&token=aen_abc", "aen_abc", b"session_id=5"),
+        (b"token=aen_abc", "aen_abc", b""),
+        (b"token=aen_abc&x=%2F&token=aen_def", "aen_abc", b"x=%2F"),
+        (b"token=of-the-app&x=1", None, b"token=of-the-app&x=1"),
+        (b"mytoken=aen_abc", None, b"mytoken=aen_abc"),
+        (b"", None, b""),
+    ],
+)
+def test_a_token_of_ours_in_the_query_is_used_and_never_reaches_the_app(query, token, rest):
+    assert split_query(query) == (token, rest)
