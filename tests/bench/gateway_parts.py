@@ -73,11 +73,13 @@ class Node(asyncio.Protocol):
 
 async def main(app_socket, app_port, node_socket):
     loop = asyncio.get_running_loop()
-    await loop.create_unix_server(App, app_socket)
-    await loop.create_server(App, "127.0.0.1", int(app_port))
-    await loop.create_unix_server(lambda: Node(app_socket), node_socket)
+    servers = [  # kept: a server that nobody refers to is collected and closed
+        await loop.create_unix_server(App, app_socket),
+        await loop.create_server(App, "127.0.0.1", int(app_port)),
+        await loop.create_unix_server(lambda: Node(app_socket), node_socket),
+    ]
     print("ready", flush=True)
-    await asyncio.Event().wait()
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":
