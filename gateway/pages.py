@@ -12,8 +12,9 @@ from .forwarding import Header, Headers, header
 
 _PAGE = Template(files("gateway").joinpath("templates/page.html").read_text(encoding="utf-8"))
 _POLICY = (
-    b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
-    b"frame-ancestors 'self'"
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'; "
+    # Signing out posts here and is sent on to the server; browsers hold redirects to it, too.
+    "form-action 'self' {home}"
 )
 
 
@@ -153,8 +154,8 @@ def wants_html(headers: Headers) -> bool:
     return b"text/html" in header(headers, b"accept")
 
 
-def render(page: Page, *, html: bool, home: str = "/") -> tuple[Headers, bytes]:
-    """Return the header fields and the body of ``page``."""
+def render(page: Page, *, html: bool, home: str = "") -> tuple[Headers, bytes]:
+    """Return the header fields and the body of ``page``; ``home`` is the server's address."""
     body = _html(page, home) if html else _json(page)
     kind = b"text/html; charset=utf-8" if html else b"application/json"
     fields: list[Header] = [
@@ -163,7 +164,7 @@ def render(page: Page, *, html: bool, home: str = "/") -> tuple[Headers, bytes]:
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"same-origin"),
-        (b"content-security-policy", _POLICY),
+        (b"content-security-policy", _POLICY.format(home=home).encode()),
     ]
     if page.retry:
         fields.append((b"retry-after", str(page.retry).encode()))
@@ -186,7 +187,7 @@ def _html(page: Page, home: str) -> bytes:
         actions=_actions(page.actions),
         status=page.status,
         code=escape(page.code),
-        home=escape(home),
+        home=escape(home or "/"),
     ).encode()
 
 

@@ -111,6 +111,8 @@ def test_a_session_that_is_refused_again_and_again_ends_in_a_page_with_a_way_out
         site.server.sessions.clear()
     assert away.status_code == 400
     assert 'method="post" action="/-/signout"' in away.text
+    # The form ends at the server, which the page must allow.
+    assert f"form-action 'self' {site.server_url}" in away.headers["content-security-policy"]
     browser.post(site.url + "/-/signout")
     back = sign_in(site, browser, opened)
     assert browser.get(site.url + back.headers["location"]).status_code == 200
