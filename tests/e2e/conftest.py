@@ -1,6 +1,7 @@
 """One site for all tests here, and Chromium from the system's packages."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -28,8 +29,20 @@ def browser():
         chromium.close()
 
 
+#: What every tab showed when a test failed. Not kept in git.
+SHOTS = Path(__file__).parent / "shots"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call":
+        item.failed = report.failed
+    return report
+
+
 @pytest.fixture
-def visit(browser, site):
+def visit(browser, site, request):
     """Open a browser of somebody's own, signed in: ``visit("mira")`` returns its page."""
     opened = []
 
@@ -41,8 +54,16 @@ def visit(browser, site):
         return page
 
     yield _visit
-    for context in opened:
+    for number, context in enumerate(opened):
+        if getattr(request.node, "failed", False):
+            _take_shots(context, f"{request.node.name}-{number}")
         context.close()
+
+
+def _take_shots(context, name):
+    SHOTS.mkdir(exist_ok=True)
+    for number, page in enumerate(context.pages):
+        page.screenshot(path=SHOTS / f"{name}-{number}.png")
 
 
 def sign_in(page, site, username, password=None):

@@ -39,20 +39,21 @@ class Notebook:
         self.tab = tab
         tab.locator(".jp-LauncherCard[data-category='Notebook']").first.click(timeout=LAUNCH)
         tab.locator(".jp-Notebook .cm-content").first.wait_for(timeout=LAUNCH)
-        # The kernel is there when it says that it is idle.
-        tab.locator("[data-status='idle']").first.wait_for(timeout=LAUNCH)
+        # The status bar says so once the kernel has answered; before that a cell would not run.
+        tab.get_by_text(re.compile(r"default \(.*\) \| Idle")).wait_for(timeout=LAUNCH)
 
     def run(self, code):
-        """Run code in a new cell and return what it prints."""
-        cells = self.tab.locator(".jp-Notebook-cell.jp-CodeCell")
-        number = cells.count() - 1
-        editor = cells.nth(number).locator(".cm-content")
-        editor.click()
-        self.tab.keyboard.insert_text(code)
-        self.tab.keyboard.press("Shift+Enter")
-        output = cells.nth(number).locator(".jp-OutputArea-output")
-        output.first.wait_for(timeout=LAUNCH)
-        return output.first.inner_text().strip()
+        """Run code in the last cell, which is empty, and return what it prints."""
+        # The last cell is another one once this has run: hold on to this one by its number.
+        number = self.tab.locator(".jp-Notebook-cell.jp-CodeCell").count() - 1
+        cell = self.tab.locator(".jp-Notebook-cell.jp-CodeCell").nth(number)
+        editor = cell.locator(".cm-content")
+        editor.fill(code)
+        expect(editor).to_contain_text(code)
+        editor.press("Shift+Enter")
+        output = cell.locator(".jp-OutputArea-output").first
+        output.wait_for(timeout=LAUNCH)
+        return output.inner_text().strip()
 
 
 def test_a_new_user_is_invited_to_create_a_project(visit, site):
