@@ -1,6 +1,7 @@
 """Seconds from asking for JupyterLab to its first 200: ours, and a bare one started by hand.
 
-Rounds take turns: a bare ``jupyter lab`` of the same environment under the same account, a first
+Rounds take turns: ``jupyter lab`` as a plain installation has it (same versions, bytecode compiled,
+same interpreter, same account), a first
 start (new project: directory, permissions, environment and all), and a later start of that project.
 Ours is asked for by REST and counts until the app's page answers through the gateway.
 Run: ``python tests/bench/start_time.py [rounds]``.
@@ -25,14 +26,30 @@ from running_site import ROOT, Site, until
 LOOK_EVERY = 0.01
 
 
-def bare(site, username):
+def plain_jupyter(site):
+    """Install JupyterLab in the plain way, in the versions that AEN pins; return its command."""
+    place = site.home / "plain"
+    uv = [site.home / "venv/bin/uv"]
+    versions = subprocess.run(
+        [*uv, "pip", "freeze", "--python", site.home / "node/environments/jupyter/bin/python"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    wanted = [line for line in versions.splitlines() if line.startswith("jupyter")]
+    python = (site.home / "venv/bin/python").resolve()
+    subprocess.run([*uv, "venv", "--quiet", "--python", python, place], check=True)
+    install = ["pip", "install", "--quiet", "--compile-bytecode", "--python", place / "bin/python"]
+    subprocess.run([*uv, *install, *wanted], check=True, env=site.environment)
+    return str(place / "bin/jupyter")
+
+
+def bare(site, jupyter, username):
     """Start JupyterLab by hand and return the seconds until ``/lab`` answers 200."""
     account = pwd.getpwnam(site.account_of(username))
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         os.chown(folder, account.pw_uid, account.pw_gid)
         address = f"{folder}/jupyter.sock"
         command = [
-            str(site.home / "node/environments/jupyter/bin/jupyter"), "lab", "--no-browser",
+            jupyter, "lab", "--no-browser",
             f"--ServerApp.sock={address}", f"--ServerApp.root_dir={folder}",
             "--IdentityProvider.token=", "--LabApp.news_url=", "--LabApp.check_for_updates_class="
             "jupyterlab.NeverCheckForUpdate",
@@ -84,11 +101,12 @@ def measure(rounds):
         gateway = httpx.Client(headers={"Authorization": f"Bearer {token}"}, trust_env=False)
         api.post("projects", json={"name": "warm"}).raise_for_status()
         ours(site, api, gateway, "warm")  # makes the account; nothing of it is counted
-        bare(site, site.person("mira"))
+        jupyter = plain_jupyter(site)
+        bare(site, jupyter, site.person("mira"))
         for number in range(rounds):
             name = f"round-{number}"
             api.post("projects", json={"name": name}).raise_for_status()
-            found["bare"].append(bare(site, site.person("mira")))
+            found["bare"].append(bare(site, jupyter, site.person("mira")))
             found["first"].append(ours(site, api, gateway, name))
             found["later"].append(ours(site, api, gateway, name))
     return found
