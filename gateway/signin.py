@@ -91,6 +91,8 @@ class SignIn:
             "code_challenge": _challenge(verifier),
             "code_challenge_method": "S256",
             "state": state,
+            # For the sign-in page, which says what one signs in for.
+            "place": local_path(next_path).partition("?")[0],
         }
         return f"{self._config.server_public}/oauth/authorize?{urlencode(query)}", fields
 

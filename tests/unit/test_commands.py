@@ -80,6 +80,16 @@ def test_enrolling_a_gateway_writes_its_credential_for_it_alone(db, tmp_path):
     assert file.read_text() not in printed
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_credential_that_cannot_be_written_leaves_the_old_one_in_force(tmp_path):
+    url = ("--url", "http://g.test", "--credential-file")
+    run("aen_gateway", "enroll", "north", *url, str(tmp_path / "credential"))
+    before = Gateway.objects.get().credential_digest
+    with pytest.raises(CommandError, match="written"):
+        run("aen_gateway", "enroll", "north", *url, str(tmp_path / "missing" / "credential"))
+    assert Gateway.objects.get().credential_digest == before
+
+
 def test_nodes_are_listed_as_json(center):
     rows = json.loads(run("aen_node", "list", "--json"))
     assert (rows[0]["name"], rows[0]["up"]) == ("node-1", True)

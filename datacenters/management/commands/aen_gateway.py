@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from accounts.cli import ActionCommand
+from accounts.transactions import atomic
 from datacenters import actions
 from datacenters.files import write_secret
 from datacenters.models import Gateway
@@ -32,11 +33,19 @@ class Command(ActionCommand):
     def _enroll(self, options: dict[str, Any]) -> None:
         name = options["name"]
         center = actions.ensure_data_center(options["data_center"] or name, by=None)
-        row, credential = actions.enroll_gateway(name, center, options["url"], by=None)
-        write_secret(options["credential_file"], credential)
+        with atomic():  # a file that can't be written leaves the old credential in force
+            row, credential = actions.enroll_gateway(name, center, options["url"], by=None)
+            self._write(options["credential_file"], credential)
         self.stdout.write(
             f"Enrolled {name}, id {row.pk.hex}; credential in {options['credential_file']}"
         )
+
+    @staticmethod
+    def _write(file: Path, credential: str) -> None:
+        try:
+            write_secret(file, credential)
+        except OSError as error:
+            raise CommandError(f"{file} can’t be written: {error.strerror}.") from error
 
     def _list(self, options: dict[str, Any]) -> None:
         rows = [
