@@ -76,7 +76,7 @@ def test_starts_and_stops_at_once_leave_at_most_one_app_and_no_traceback(project
 
 
 def test_a_start_that_passes_a_removal_from_the_team_starts_nothing(project, cast, monkeypatch):
-    between(monkeypatch, actions, "_lock",
+    between(monkeypatch, actions.apps, "lock",
             lambda: actions.remove_member(project, "edda", by=cast.mira))  # fmt: skip
     with pytest.raises(Http404):
         actions.start_app(project, "lab", by=cast.edda)
@@ -96,7 +96,7 @@ def test_removals_and_starts_at_once_leave_nothing_running(project, cast):
 
 def test_a_start_in_a_project_that_is_being_deleted_finds_nothing(project, cast, monkeypatch):
     other = Project.objects.select_related("owner").get()
-    between(monkeypatch, actions, "_lock", lambda: actions.delete_project(other, by=cast.mira))
+    between(monkeypatch, actions.apps, "lock", lambda: actions.delete_project(other, by=cast.mira))
     with pytest.raises(Http404):
         actions.start_app(project, "lab", by=cast.mira)
 
@@ -118,7 +118,7 @@ def test_a_role_in_a_deleted_project_is_given_to_nobody(project, cast):
 
 def test_two_managers_who_demote_each_other_do_not_both_succeed(project, cast, monkeypatch):
     actions.set_role(project, "edda", "manager", by=cast.mira)
-    between(monkeypatch, actions, "_lock",
+    between(monkeypatch, actions.team, "lock",
             lambda: actions.set_role(project, "max", "editor", by=cast.mira))  # fmt: skip
     with pytest.raises(Forbidden):
         actions.set_role(project, "otto", "manager", by=cast.max)

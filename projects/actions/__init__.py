@@ -1,0 +1,30 @@
+"""Every change to projects, teams and apps, audited.
+
+Pages, REST, the admin and commands call these, and nothing else changes the rows.
+"""
+
+from .apps import reset_app, start_app, stop_app, stop_instance, stop_project
+from .project import (
+    DESCRIPTION_LIMIT,
+    SUMMARY_LIMIT,
+    create_project,
+    delete_project,
+    update_project,
+)
+from .team import drop_from_team, remove_member, set_role
+
+__all__ = [
+    "DESCRIPTION_LIMIT",
+    "SUMMARY_LIMIT",
+    "create_project",
+    "delete_project",
+    "drop_from_team",
+    "remove_member",
+    "reset_app",
+    "set_role",
+    "start_app",
+    "stop_app",
+    "stop_instance",
+    "stop_project",
+    "update_project",
+]
