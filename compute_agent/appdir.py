@@ -1,5 +1,6 @@
 """The directory of one running app: what its user needs in it, and what the runner is told."""
 
+import contextlib
 import json
 import os
 import resource
@@ -12,6 +13,7 @@ from compute_agent.catalog import Descriptor
 from compute_agent.config import Config, mode
 from compute_agent.host.accounts import Account
 from compute_agent.host.directories import opened
+from compute_agent.host.removal import remove_tree
 from compute_agent.protocol import Launch
 from compute_agent.record import write_private
 
@@ -30,6 +32,12 @@ def make_token(directory: Path) -> str:
     token = secrets.token_hex(24)
     write_private(directory / "token", token.encode())
     return token
+
+
+def remove_user_part(directory: Path) -> None:
+    """Delete the user's part, whatever the user made of it."""
+    with contextlib.suppress(OSError), opened(directory) as fd:
+        remove_tree(USER, fd)
 
 
 class Prepared:

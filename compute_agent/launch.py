@@ -134,7 +134,10 @@ class _Attempt:
         async with _step(record, "launch") as done:
             spec = await self._blocking(self._launcher.spec, record, self._launch, account)
             record.tail = Tail(record.directory / "log", record.token)
-            runner = runners.start(record.directory, spec)
+            try:
+                runner = runners.start(record.directory, spec)
+            except OSError as error:
+                raise explain(error, "start the app's runner", record.directory) from error
             record.runner = runner.identity
             record.save()
             done(f"{Path(str(spec['argv'][0])).name}, process {runner.identity.pid}")  # type: ignore[index]

@@ -65,9 +65,22 @@ class Projects:
             return str(permissions.secure(fd, rules, cancelled))
         return "no directory yet"
 
-    def remove(self, project: ProjectSpec) -> None:
+    def set_aside(self, project: ProjectSpec) -> None:
+        """Take the project's directory out of its place."""
         with _explained("remove the project's directory", self._root):
-            directories.remove_project(self._root, project.owner, project.name)
+            directories.set_aside(self._root, project.owner, project.name)
+
+    def delete_set_aside(self, owner: str) -> None:
+        """Delete what was taken out of its place."""
+        with _deleting_explained(self._root):
+            directories.delete_set_aside(self._root, owner)
+
+    def owners(self) -> list[str]:
+        """Return the names of the directories that hold projects."""
+        try:
+            return sorted(entry.name for entry in self._root.iterdir())
+        except OSError:
+            return []
 
     def ensure_environment(
         self, project: ProjectSpec, name: str, cancelled: threading.Event
@@ -177,3 +190,16 @@ def _explained(doing: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise explain(error, doing, path) from error
+
+
+@contextlib.contextmanager
+def _deleting_explained(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise HostError(
+                f"A deleted project still holds a mount point ({error.filename}).",
+                f"An administrator can unmount it: findmnt -R shows what is mounted in {root}.",
+            ) from error
+        raise explain(error, "delete what is left of a project", root) from error

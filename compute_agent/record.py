@@ -4,6 +4,7 @@ Only the event loop's thread changes a record. A change is written to disk befor
 so that an agent that was killed never takes back what it said.
 """
 
+import logging
 import os
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from compute_agent.applog import Tail
 from compute_agent.protocol import AppStatus, Launch, Step
 from compute_agent.protocol.messages import AppState
 
+_log = logging.getLogger(__name__)
 LOG_LINES = 200
 ENDED: frozenset[AppState] = frozenset({"stopped", "failed"})
 
@@ -37,6 +39,8 @@ class Stored(Struct):
     runner: RunnerId | None = None
     uid: int = -1
     stopping: bool = False
+    #: The server wants no more of it than that it ends.
+    unwanted: bool = False
     ended: float | None = None
 
 
@@ -49,6 +53,7 @@ class Record:
         self.runner = stored.runner
         self.uid = stored.uid
         self.stopping = stored.stopping
+        self.unwanted = stored.unwanted
         self.ended = stored.ended
         self.directory = directory
         self.status = stored.status
@@ -154,7 +159,23 @@ class Record:
         self.save()
 
     def save(self) -> None:
-        stored = Stored(self.status, self.launch, self.runner, self.uid, self.stopping, self.ended)
+        """Write it down; a full disk must not keep anybody from stopping an app."""
+        try:
+            self.write()
+        except OSError as error:
+            _log.error("the record of %s cannot be written: %s", self.app_id, error)
+
+    def write(self) -> None:
+        """Write it down. Raises ``OSError``."""
+        stored = Stored(
+            status=self.status,
+            launch=self.launch,
+            runner=self.runner,
+            uid=self.uid,
+            stopping=self.stopping,
+            unwanted=self.unwanted,
+            ended=self.ended,
+        )
         write_private(self.directory / "record.json", msgspec.json.encode(stored))
 
 

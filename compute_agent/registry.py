@@ -70,12 +70,18 @@ class Registry:
     def add(self, stored: Stored) -> Record:
         """Begin a record, on disk and for all readers.
 
-        Raises ``FileExistsError`` where another app's directory has the name of this one's.
+        Raises ``FileExistsError`` where another app's directory has the name of this one's, and
+        ``OSError`` where it cannot be written down.
         """
         app_id = stored.status.app_id
         place = self._directory / app_id[:12]
         place.mkdir(mode=0o711)
         new = Record(stored, place, self.changed)
+        try:
+            new.write()
+        except OSError:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
         self._records[app_id] = new
         new.publish()
         self._tell(app_id)
@@ -112,10 +118,10 @@ class Registry:
         return app_id in self._forgotten
 
     def drop_old(self) -> None:
-        """Forget what ended a day ago, and in the end its id too."""
+        """Forget what ended a day ago or is not wanted, and in the end its id too."""
         limit = time.time() - KEEP_ENDED
         for known in list(self._records.values()):
-            if known.is_over and (known.ended or 0) < limit:
+            if known.is_over and (known.unwanted or (known.ended or 0) < limit):
                 self.forget(known.app_id)
         self._forgotten = {
             app_id: when for app_id, when in self._forgotten.items() if when >= limit
@@ -132,10 +138,7 @@ class Registry:
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, {}
         for app_id, app in dirty.items():
-            try:
-                app.publish()
-            except OSError as error:
-                _log.error("the record of %s cannot be written: %s", app_id, error)
+            app.publish()
             self._tell(app_id)
 
     def _tell(self, app_id: str) -> None:

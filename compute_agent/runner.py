@@ -53,14 +53,21 @@ class Log:
         self._size = os.fstat(self._fd).st_size
 
     def write(self, data: bytes) -> None:
-        if self._size and self._size + len(data) > self._limit:
-            os.rename(self._path, self._path + ".1")
-            os.close(self._fd)
-            self._open()
         try:
+            if self._size and self._size + len(data) > self._limit:
+                self._turn()
             self._size += os.write(self._fd, data)
         except OSError:  # a full disk costs the app its log, not its life
             return
+
+    def _turn(self) -> None:
+        try:
+            os.rename(self._path, self._path + ".1")
+        except FileNotFoundError:
+            pass  # turned before, when there was no room for a new one
+        old = self._fd
+        self._open()
+        os.close(old)
 
 
 # --- the app's own process, between fork and exec ------------------------------------------------

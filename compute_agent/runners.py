@@ -78,9 +78,14 @@ def start(directory: Path, spec: dict[str, Any]) -> Runner:
     assert child.stdin is not None
     with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
         pipe.write(json.dumps(spec).encode())
-    stat = process.read_stat(child.pid)
-    identity = RunnerId(child.pid, stat.start if stat else 0, process.boot_id())
-    return Runner(identity, os.pidfd_open(child.pid), child)
+    try:
+        stat = process.read_stat(child.pid)
+        identity = RunnerId(child.pid, stat.start if stat else 0, process.boot_id())
+        return Runner(identity, os.pidfd_open(child.pid), child)
+    except OSError:  # no runner that nobody watches
+        child.kill()
+        child.wait()
+        raise
 
 
 def adopt(identity: RunnerId | None, directory: Path) -> Runner | None:

@@ -8,11 +8,10 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 
 from compute_agent import appdir, runners
@@ -20,7 +19,7 @@ from compute_agent.applog import Tail, last_meaningful
 from compute_agent.catalog import Catalog
 from compute_agent.config import Config
 from compute_agent.host import process
-from compute_agent.host.errors import HostError
+from compute_agent.host.errors import HostError, explain
 from compute_agent.launch import Launcher, Stopped, describe_exit
 from compute_agent.protocol import (
     AppStatus,
@@ -34,9 +33,14 @@ from compute_agent.protocol import (
 )
 from compute_agent.record import Record, Stored
 from compute_agent.registry import Registry
+from compute_agent.removals import Removal, Removals
 
 _LOOK_AT_OUTPUT = 0.25
 _LOOK_AT_MEMORY = 5.0
+_UNFORESEEN = (
+    "The node met an error that it does not know.",
+    "An administrator can look into the node's log, where it is written down.",
+)
 _log = logging.getLogger(__name__)
 
 
@@ -53,10 +57,12 @@ class Supervisor:
 
     def __init__(self, config: Config, catalog: Catalog) -> None:
         self.catalog = catalog
-        self.registry = Registry(Path(config.run_dir))
+        self._run_dir = Path(config.run_dir)
+        self.registry = Registry(self._run_dir)
         #: What went wrong with a project, by its name, until it went right.
         self.problems: dict[str, str] = {}
         self._launcher = Launcher(config, catalog)
+        self._removals = Removals(self._launcher, self.registry)
         self._runners: dict[str, runners.Runner] = {}
         self._cancelled: dict[str, threading.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,7 +81,7 @@ class Supervisor:
             case SecureProject(project):
                 self._begin(self._on_project("Permissions", project, self._secure(project)))
             case RemoveProject(project):
-                self._begin(self._on_project("Removing", project, self._remove(project)))
+                self._remove(project)
 
     def _launch(self, launch: Launch) -> None:
         known = self.registry.find(launch.app_id)
@@ -89,7 +95,8 @@ class Supervisor:
         except HostError as error:
             raise Declined("unknown_app", error.cause) from None
         new = self._add(Stored(AppStatus(launch.app_id, 0, "preparing"), launch))
-        self._begin(self._run(new))
+        self._cancelled[launch.app_id] = threading.Event()
+        self._begin(self._run(new, self._removal_before(launch)))
 
     def _stop(self, app_id: str) -> None:
         known = self.registry.find(app_id)
@@ -112,6 +119,10 @@ class Supervisor:
         known = self.registry.find(app_id)
         if known is None:
             return
+        if known.stopping and not known.is_over:
+            known.unwanted = True
+            known.save()
+            return
         if not known.is_over:
             raise Declined("not_over", "An app that still runs cannot be forgotten.")
         self.registry.forget(app_id)
@@ -121,6 +132,9 @@ class Supervisor:
             return self.registry.add(stored)
         except FileExistsError:
             raise Declined("id_taken", "Another app whose id begins alike is known here.") from None
+        except OSError as error:
+            problem = explain(error, "write down the app", self._run_dir)
+            raise Declined("no_record", f"{problem.cause} {problem.mend}".strip()) from None
 
     # --- projects ---
 
@@ -143,36 +157,41 @@ class Supervisor:
             never = threading.Event()
             return await asyncio.to_thread(self._launcher.projects.secure, project, never)
 
-    async def _remove(self, project: ProjectSpec) -> str:
-        def concerned(launch: Launch) -> bool:
-            return (launch.project.owner, launch.project.name) == (project.owner, project.name)
+    def _remove(self, project: ProjectSpec) -> None:
+        """End the apps that are there now, and take the directory; what comes later waits."""
+        apps = [app for app in self.registry.live if app.launch and _is_in(app.launch, project)]
+        for app in apps:
+            self._stop(app.app_id)
+        self._begin_removal(self._removals.new(project, apps))
 
-        await self.stop_all(concerned)
-        async with self._launcher.lock(project):
-            await asyncio.to_thread(self._launcher.projects.remove, project)
-        return "done"
+    def _begin_removal(self, removal: Removal) -> None:
+        work = self._removals.carry_out(removal)
+        self._begin(self._on_project("Removing", removal.project, work))
 
-    async def stop_all(self, concerned: Callable[[Launch], bool]) -> None:
-        """Stop the apps whose launch is ``concerned`` and return once they are over."""
-        with self.registry.subscribed() as changes:
-            while True:
-                live = [app for app in self.registry.live if app.launch and concerned(app.launch)]
-                if not live:
-                    return
-                for app in live:
-                    self._stop(app.app_id)
-                await changes.next(1.0)
+    def _removal_before(self, launch: Launch) -> Removal | None:
+        """Return the removal that the launch has to wait for; one that failed is tried again."""
+        removal = self._removals.of(launch.project)
+        if removal is not None and removal.error is not None:
+            removal = self._removals.new(launch.project, [])
+            self._begin_removal(removal)
+        return removal
 
     # --- one app from its launch to its end ---
 
-    async def _run(self, app: Record) -> None:
+    async def _run(self, app: Record, removal: Removal | None = None) -> None:
         cancelled = self._cancelled.setdefault(app.app_id, threading.Event())
         try:
+            if removal is not None:
+                app.say("wait", "for the removal of the project that had this name")
+                await removal.wait(cancelled)
             runner = await self._launcher.launch(app, cancelled)
         except Stopped:
             app.end("stopped")
         except HostError as error:
             self._fail(app, error)
+        except Exception:
+            _log.exception("the launch of app %s failed", app.app_id)
+            self._fail(app, HostError(*_UNFORESEEN))
         else:
             await self._watch(app, runner)
         self._cancelled.pop(app.app_id, None)
@@ -206,7 +225,7 @@ class Supervisor:
         if ended is None:
             await asyncio.to_thread(_sweep, app)
         app.read_output(final=True)
-        shutil.rmtree(app.directory / appdir.USER, ignore_errors=True)
+        await asyncio.to_thread(appdir.remove_user_part, app.directory)
         (app.directory / "token").unlink(missing_ok=True)
         self._cancelled.pop(app.app_id, None)
         code = None if ended is None else ended.code
@@ -252,6 +271,7 @@ class Supervisor:
         for app in self.registry.read():
             if not app.is_over:
                 self._resume(app)
+        self._begin(self._removals.delete_leftovers())
 
     def _resume(self, app: Record) -> None:
         cancelled = self._cancelled[app.app_id] = threading.Event()
@@ -267,7 +287,7 @@ class Supervisor:
         elif app.state == "preparing" or (app.runner is None and not app.stopping):
             # Every step can be repeated.
             app.forget_steps()
-            shutil.rmtree(app.directory / appdir.USER, ignore_errors=True)
+            appdir.remove_user_part(app.directory)
             self._begin(self._run(app))
         else:
             self._begin(self._conclude(app, None))
@@ -314,6 +334,10 @@ class Supervisor:
             task.cancel()
         for runner in self._runners.values():
             runner.release()
+
+
+def _is_in(launch: Launch, project: ProjectSpec) -> bool:
+    return (launch.project.owner, launch.project.name) == (project.owner, project.name)
 
 
 def _sweep(app: Record) -> None:

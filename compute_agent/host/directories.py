@@ -7,17 +7,21 @@ a start that is killed half-way leaves nothing that the next one would take for 
 
 import contextlib
 import os
+import re
 import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from compute_agent.host.accounts import Account
 from compute_agent.host.errors import HostError
+from compute_agent.host.removal import remove_tree
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+#: Ends the names of what is to be deleted; names of projects have no dot.
+_GONE = ".gone"
+_SET_ASIDE = re.compile(r"\.[a-z][a-z0-9-]{1,31}\.[0-9a-f]{8}\.gone")
 
 
 @contextlib.contextmanager
@@ -46,6 +50,8 @@ def owner_directory(root: Path, owner: str) -> Iterator[int]:
 def _opened_as_ours(path: Path, parent: int) -> Iterator[int]:
     try:
         fd = os.open(path.name, _OPEN, dir_fd=parent)
+    except FileNotFoundError:
+        raise
     except OSError:
         raise HostError(
             f"{path} is not a directory.", "Move it away; the node makes the directory itself."
@@ -105,23 +111,49 @@ def stage(root: Path, owner: str, name: str) -> Iterator[int]:
             with opened(temporary, parent) as fd:
                 yield fd
         finally:
-            shutil.rmtree(temporary, ignore_errors=True, dir_fd=parent)
+            _discard(temporary, parent)
 
 
-def remove_project(root: Path, owner: str, name: str) -> None:
-    """Delete the project's directory; it is out of its place at once, whatever its size."""
-    with owner_directory(root, owner) as parent:
-        gone = f".{name}.{secrets.token_hex(4)}"
-        with contextlib.suppress(FileNotFoundError):
+def set_aside(root: Path, owner: str, name: str) -> None:
+    """Take the project's directory out of its place at once, whatever its size.
+
+    What is in it is deleted by ``delete_set_aside``, also if that is another agent's.
+    """
+    try:
+        with opened(root) as root_fd, _opened_as_ours(root / owner, root_fd) as parent:
+            gone = f".{name}.{secrets.token_hex(4)}{_GONE}"
             os.rename(name, gone, src_dir_fd=parent, dst_dir_fd=parent)
-        _remove_leftovers(parent, name)
+    except FileNotFoundError:
+        return
+
+
+def delete_set_aside(root: Path, owner: str) -> None:
+    """Delete all that was set aside of an owner's projects. Raises ``OSError``."""
+    try:
+        with opened(root) as root_fd, _opened_as_ours(root / owner, root_fd) as parent:
+            failed = None
+            for entry in os.listdir(parent):
+                if _SET_ASIDE.fullmatch(entry):
+                    try:
+                        remove_tree(entry, parent)
+                    except OSError as error:  # the others are deleted all the same
+                        failed = error
+    except FileNotFoundError:
+        return
+    if failed is not None:
+        raise failed
 
 
 def _remove_leftovers(parent: int, name: str) -> None:
-    """Remove what a killed start or removal of this project left; names of projects have no dot."""
+    """Remove what a killed start of this project left; names of projects have no dot."""
     for entry in os.listdir(parent):
-        if entry.startswith(f".{name}."):
-            shutil.rmtree(entry, ignore_errors=True, dir_fd=parent)
+        if entry.startswith(f".{name}.") and not entry.endswith(_GONE):
+            _discard(entry, parent)
+
+
+def _discard(name: str, parent: int) -> None:
+    with contextlib.suppress(OSError):  # what is left of it, the next start meets again
+        remove_tree(name, parent)
 
 
 def _create(parent: int, name: str, account: Account, skeleton: Path) -> None:
@@ -133,7 +165,7 @@ def _create(parent: int, name: str, account: Account, skeleton: Path) -> None:
             _copy(skeleton, fd, account.uid, group)
         os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True, dir_fd=parent)
+        _discard(temporary, parent)
         raise
 
 
