@@ -1,14 +1,10 @@
-"""Supervisor: its configuration as text, and the running one over its socket.
-
-``python -m deploy.supervisor render --role all|server|gateway|compute`` prints the first.
-"""
+"""Supervisor: its configuration as text, and the running one over its socket."""
 
 import os
 import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
 import xmlrpc.client
 from importlib.resources import files
@@ -140,9 +136,3 @@ def processes(socket: Path) -> list[dict[str, Any]]:
         return []
     finally:
         transport.close()
-
-
-if __name__ == "__main__":
-    from deploy.render import main
-
-    main(sys.argv[1:] if sys.argv[1:2] != ["render"] else ["supervisor", *sys.argv[2:]])
