@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from compute_agent.host.errors import HostError
 from compute_agent.host.process import die_with_parent
 from compute_agent.supervisor import Supervisor
 
+_THREADS = 48
 _log = logging.getLogger("compute_agent")
 
 
@@ -84,6 +86,8 @@ async def serve(settings: Config) -> None:
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    # Somebody's huge project must not keep everybody else's launches waiting for a thread.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
     directories = [catalog.BUILT_IN, *([Path(settings.apps_dir)] if settings.apps_dir else [])]
     supervisor = Supervisor(settings, catalog.load(*directories))
     for problem in supervisor.catalog.problems:

@@ -7,6 +7,7 @@ returns the fact that the step reports.
 import contextlib
 import errno
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ from compute_agent.protocol import ProjectSpec
 
 _SKELETON = Path(__file__).parent / "skeleton"
 _ENVIRONMENTS = "envs"
+_NAME = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_-]{1,64}")
+_MOST_KERNELS = 50
 
 
 class Projects:
@@ -97,16 +100,21 @@ class Projects:
             return _environment_fact(name, self._version(fd, name) or "", how)
 
     def kernels(self, project: ProjectSpec) -> dict[str, str]:
-        """Return the Python version of each of the project's environments, by name."""
+        """Return the Python version of each of the project's environments, by name.
+
+        Whatever else lies among them is left out.
+        """
+        found: dict[str, str] = {}
         with self._opened(project) as fd:
-            found = {}
-            with contextlib.suppress(OSError), directories.opened(_ENVIRONMENTS, fd) as envs:
-                for name in sorted(os.listdir(envs)):  # noqa: PTH208
-                    if name.isascii() and name.replace("-", "").replace("_", "").isalnum():
-                        version = self._version(fd, name)
-                        if version is not None:
-                            found[name] = version
-            return found
+            for name in _names_of_environments(fd):
+                with contextlib.suppress(HostError):
+                    version = self._version(fd, name)
+                    # A kernel's name has no capitals, so only one of "a" and "A" can be one.
+                    if version is not None and name.lower() not in map(str.lower, found):
+                        found[name] = version
+                if len(found) == _MOST_KERNELS:
+                    break
+        return found
 
     # --- parts ---
 
@@ -158,6 +166,14 @@ class Projects:
                 permissions.secure(envs, rules, cancelled)
                 _move_in(project=fd, stage=stage, staged_envs=envs, name=name)
         return "cloned" if clone.linked else "copied (its files are on another disk)"
+
+
+def _names_of_environments(project: int) -> list[str]:
+    """Return what may be environments by their names, those without capitals first."""
+    with contextlib.suppress(OSError), directories.opened(_ENVIRONMENTS, project) as envs:
+        names = [name for name in os.listdir(envs) if _NAME.fullmatch(name)]  # noqa: PTH208
+        return sorted(names, key=lambda name: (name != name.lower(), name))
+    return []
 
 
 def _move_in(project: int, stage: int, staged_envs: int, name: str) -> None:

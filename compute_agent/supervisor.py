@@ -283,8 +283,12 @@ class Supervisor:
             app.tail.skip()
             app.say("agent", "found the app again after a restart of the node's agent")
             _log.info("app %s adopted", app.app_id)
+            if app.stopping:
+                app.enter("stopping")
+            elif app.state == "preparing":  # what came after it was not written down any more
+                app.enter("starting")
             self._begin(self._watch(app, runner))
-        elif app.state == "preparing" or (app.runner is None and not app.stopping):
+        elif app.runner is None and not app.stopping:
             # Every step can be repeated.
             app.forget_steps()
             appdir.remove_user_part(app.directory)
