@@ -21,7 +21,7 @@ _SENTENCES: dict[str, tuple[str, str, str]] = {
     "app.stop": ("stopped", "app", ""),
     "app.reset": ("reset", "app", ""),
     "app.end": ("", "app", "has ended"),
-    "app.fail": ("saw", "app", "fail"),
+    "app.fail": ("", "app", "failed"),
     "team.remove": ("removed", "user", "from the team"),
 }
 #: An end repeats what "stopped" said, and a start is news only until something came of it.
