@@ -38,6 +38,14 @@ def enqueue(kind: str, *, run_at: datetime | None = None, **payload: Any) -> Job
     return Job.objects.create(kind=kind, payload=payload, run_at=run_at or timezone.now())
 
 
+def repeat(kind: str, every: timedelta) -> None:
+    """Add a job of that kind, unless one is under way or was added within ``every``."""
+    rows = Job.objects.filter(kind=kind)
+    open_ = rows.filter(state__in=[Job.State.WAITING, Job.State.RUNNING])
+    if not open_.exists() and not rows.filter(created_at__gt=timezone.now() - every).exists():
+        enqueue(kind)
+
+
 def run_next() -> bool:
     """Run one job that is due. Returns whether there was one."""
     job = _claim()
@@ -83,6 +91,7 @@ def _finish(job: Job, state: str, error: str = "") -> None:
     Job.objects.filter(pk=job.pk).update(state=state, ended_at=timezone.now(), error=error)
 
 
+@task("accounts.prune_jobs")
 def prune() -> None:
     """Forget jobs that ended well a while ago."""
     Job.objects.filter(state=Job.State.DONE, ended_at__lt=timezone.now() - KEEP_DONE).delete()

@@ -2,14 +2,9 @@
 
 import uuid
 
-from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.utils import timezone
-
-
-class AenUserManager(UserManager):
-    def get_by_natural_key(self, username: str) -> "User":
-        return self.get(username=username)
 
 
 class User(AbstractUser):
@@ -20,8 +15,6 @@ class User(AbstractUser):
         max_length=32, unique=True, help_text="The UNIX account under which this person's apps run."
     )
     last_seen = models.DateTimeField(null=True, blank=True, editable=False)
-
-    objects = AenUserManager()
 
     class Meta(AbstractUser.Meta):
         ordering = ["username"]

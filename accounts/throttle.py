@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from . import audit
+from .jobs import task
 from .models import SignInAttempts, User
 from .secrets import digest
 
@@ -63,6 +64,7 @@ def one_of_few() -> Iterator[None]:
         yield
 
 
+@task("accounts.prune_throttle")
 def prune() -> None:
     """Forget those who have given up."""
     SignInAttempts.objects.filter(at__lt=timezone.now() - FORGET).delete()

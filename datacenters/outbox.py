@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.jobs import task
 from compute_agent.protocol import Command, decode_command, encode
 
 from .models import Node, NodeCommand
@@ -72,6 +73,7 @@ def send_again(data_center: UUID) -> None:
     )
 
 
+@task("datacenters.prune_commands")
 def prune() -> None:
     """Forget what was delivered a while ago."""
     NodeCommand.objects.filter(sent_at__lt=timezone.now() - KEEP).delete()

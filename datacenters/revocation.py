@@ -7,6 +7,7 @@ from uuid import UUID
 from django.dispatch import receiver
 from django.utils import timezone
 
+from accounts.jobs import task
 from accounts.signals import access_ended, session_ended, token_revoked
 
 from .models import GatewaySession, Notice, SignInCode
@@ -21,6 +22,7 @@ def revoke(field: str, value: UUID | str) -> None:
     wake()
 
 
+@task("datacenters.prune_revocations")
 def prune() -> None:
     """Forget notices that every gateway has heard, and sessions that are over."""
     Notice.objects.filter(at__lt=timezone.now() - KEEP).delete()

@@ -1,4 +1,4 @@
-"""Slow and regular tasks of the worker that concern projects."""
+"""Regular tasks of the worker that concern projects."""
 
 from datetime import timedelta
 

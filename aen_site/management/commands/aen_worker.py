@@ -5,23 +5,30 @@ import os
 import signal
 import threading
 import time
+from datetime import timedelta
 from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 
-from accounts import jobs, throttle
+from accounts import jobs
 from compute_agent.host.process import die_with_parent
-from datacenters import outbox, revocation
 from projects import reconciler
-from projects.jobs import prune as prune_runs
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks; a job waits this long at most.
 EVERY = 1.0
-TIDY_EVERY = 600.0
+SCHEDULE_EVERY = 60.0
+#: What is tidied, and how often. As jobs, so that what goes wrong is tried again and can be seen.
+TIDYING = {
+    "accounts.prune_jobs": timedelta(hours=1),
+    "accounts.prune_throttle": timedelta(hours=1),
+    "datacenters.prune_revocations": timedelta(minutes=10),
+    "datacenters.prune_commands": timedelta(hours=1),
+    "projects.prune": timedelta(hours=6),
+}
 
 
 class Command(BaseCommand):
@@ -37,18 +44,24 @@ class Command(BaseCommand):
 
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, end)
-        tidied = 0.0
+        look_again = 0.0
         log.info("worker ready")
         while not stop.is_set():
             try:
+                if time.monotonic() >= look_again:
+                    schedule()
+                    look_again = time.monotonic() + SCHEDULE_EVERY
                 work()
-                if time.monotonic() - tidied > TIDY_EVERY:
-                    tidied = time.monotonic()
-                    tidy()
             except DatabaseError:
                 log.exception("the database does not answer; trying again")
                 close_old_connections()
             stop.wait(EVERY)
+
+
+def schedule() -> None:
+    """Add the tidying that is due to the queue."""
+    for kind, every in TIDYING.items():
+        jobs.repeat(kind, every)
 
 
 def work() -> None:
@@ -56,12 +69,3 @@ def work() -> None:
     while jobs.run_next():
         pass
     reconciler.heal()
-
-
-def tidy() -> None:
-    """Delete what nobody needs any more."""
-    jobs.prune()
-    throttle.prune()
-    revocation.prune()
-    outbox.prune()
-    prune_runs()

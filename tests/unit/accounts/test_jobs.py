@@ -1,8 +1,11 @@
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
 from accounts import jobs
 from accounts.models import Job
+from aen_site.management.commands import aen_worker
 
 
 @pytest.fixture
@@ -56,3 +59,20 @@ def test_a_task_that_raises_every_time_fails_for_good(db, monkeypatch):
         jobs.run_next()
     job.refresh_from_db()
     assert job.state == "failed"
+
+
+def test_a_repeated_job_is_added_once_within_its_time(db, done):
+    jobs.repeat("note", timedelta(hours=1))
+    jobs.repeat("note", timedelta(hours=1))
+    assert Job.objects.count() == 1
+    Job.objects.update(state="done", created_at=timezone.now() - timedelta(hours=2))
+    jobs.repeat("note", timedelta(hours=1))
+    assert Job.objects.filter(state="waiting").count() == 1
+
+
+def test_the_workers_tidying_is_known_to_it_and_runs_through_the_queue(db):
+    aen_worker.schedule()
+    aen_worker.work()
+    assert set(Job.objects.values_list("kind", "state")) == {
+        (kind, "done") for kind in aen_worker.TIDYING
+    }
