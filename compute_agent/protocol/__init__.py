@@ -9,7 +9,8 @@ The gateway dials the node's agent over HTTP/1.1, on a Unix socket on the same h
                                            with ``Refusal``
 ``GET  /v1/events``                        NDJSON of ``Report``: ``NodeStatus``, one ``AppStatus``
                                            for each app it knows, ``Snapshot``, then every change;
-                                           a ``NodeStatus`` at least every ``HEARTBEAT`` seconds
+                                           a ``NodeStatus`` at least every ``HEARTBEAT`` seconds;
+                                           an ``Explanation`` once, for each ``Explain``
 ``POST /v1/apps/<app_id>/connect``         with ``Upgrade: aen-stream``: 101, then the connection
                                            *is* a connection to the app; its header
                                            ``AEN-Inject`` carries ``Inject`` as JSON
@@ -26,11 +27,15 @@ from .messages import (
     AppOffer,
     AppStatus,
     Command,
+    Explain,
+    Explanation,
     Forget,
     Inject,
     Launch,
+    Look,
     Member,
     NodeStatus,
+    Override,
     ProjectSpec,
     Refusal,
     RemoveProject,
@@ -51,11 +56,15 @@ __all__ = [
     "AppOffer",
     "AppStatus",
     "Command",
+    "Explain",
+    "Explanation",
     "Forget",
     "Inject",
     "Launch",
+    "Look",
     "Member",
     "NodeStatus",
+    "Override",
     "ProjectSpec",
     "Refusal",
     "RemoveProject",

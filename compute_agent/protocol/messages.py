@@ -18,6 +18,15 @@ Name = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9-]{1,31}\Z")]
 Account = Annotated[str, Meta(pattern=r"\A[a-z_][a-z0-9_-]{0,31}\Z")]
 Prefix = Annotated[str, Meta(pattern=r"\A/([a-z][a-z0-9-]{1,31}/){3}\Z")]
 
+#: Rights as ``ls`` shows them, for instance ``r-x``.
+Access = Annotated[str, Meta(pattern=r"\A[r-][w-][x-]\Z")]
+# Parts between slashes, none of them ``.`` or ``..``.
+_PARTS = r"(?!\.{1,2}(/|\Z))[^/\x00]+(/(?!\.{1,2}(/|\Z))[^/\x00]+)*"
+#: A file or folder below the project's directory.
+Path = Annotated[str, Meta(pattern=rf"\A{_PARTS}\Z", max_length=4096)]
+#: The same, or ``""`` for the project's directory itself.
+Place = Annotated[str, Meta(pattern=rf"\A({_PARTS})?\Z", max_length=4096)]
+
 AppState = Literal["preparing", "starting", "running", "stopping", "stopped", "failed"]
 
 
@@ -28,6 +37,15 @@ class Member(Struct, frozen=True, forbid_unknown_fields=True):
     access: Literal["r-x", "rwx"]
 
 
+class Override(Struct, frozen=True, forbid_unknown_fields=True):
+    """Rights that a person set for somebody on a file or folder, and on all that is in it."""
+
+    id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    path: Path
+    account: Account
+    access: Access
+
+
 class ProjectSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """A project as the node needs it: its directory is ``<root>/<owner>/<name>``."""
 
@@ -35,6 +53,7 @@ class ProjectSpec(Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
     owner_account: Account
     members: tuple[Member, ...] = ()
+    overrides: tuple[Override, ...] = ()
 
 
 class Launch(Struct, frozen=True, tag="launch", forbid_unknown_fields=True):
@@ -72,7 +91,19 @@ class RemoveProject(Struct, frozen=True, tag="remove_project", forbid_unknown_fi
     project: ProjectSpec
 
 
-Command = Launch | Stop | Forget | SecureProject | RemoveProject
+class Explain(Struct, frozen=True, tag="explain", forbid_unknown_fields=True):
+    """Say what ``account`` may do with ``path``, ``""`` being the project's directory itself.
+
+    Answered by an ``Explanation`` with the same ``question_id``, changing nothing.
+    """
+
+    question_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    project: ProjectSpec
+    account: Account
+    path: Place = ""
+
+
+Command = Launch | Stop | Forget | SecureProject | RemoveProject | Explain
 
 
 class Step(Struct, frozen=True):
@@ -133,7 +164,33 @@ class Snapshot(Struct, frozen=True, tag="snapshot"):
     app_ids: tuple[str, ...]
 
 
-Report = AppStatus | NodeStatus | Snapshot
+class Look(Struct, frozen=True):
+    """One directory on the way, or the end of it: the entry that decides and what it grants."""
+
+    #: Relative to the project's directory, which is ``""``.
+    path: str
+    #: As ``getfacl`` writes it: ``user::``, ``user:ada:``, ``group:dev:``, ``other::``.
+    entry: str
+    rights: Access
+    #: What the mask cuts ``rights`` to; equal to ``rights`` where nothing is cut.
+    effective: Access
+
+
+class Explanation(Struct, frozen=True, tag="explanation"):
+    """What an account can do with a path, and why."""
+
+    question_id: str
+    #: ``missing`` also where the account is not on the node yet.
+    kind: Literal["file", "directory", "other", "missing"]
+    access: Access
+    looks: tuple[Look, ...] = ()
+    #: Why it is so, in one sentence.
+    cause: str = ""
+    #: What would mend it if it is not as the team says; empty if it is.
+    mend: str = ""
+
+
+Report = AppStatus | NodeStatus | Snapshot | Explanation
 
 
 class Refusal(Struct, frozen=True):
