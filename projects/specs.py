@@ -19,4 +19,11 @@ def spec(project: Project) -> ProjectSpec:
         name=project.name,
         owner_account=project.owner.unix_account,
         members=members,
+        revision=_revision(project),
     )
+
+
+def _revision(project: Project) -> int:
+    """Return a number that grows with each change of what the node has to apply."""
+    changed = project.team_changed_at or project.created_at
+    return int(changed.timestamp() * 1_000_000)

@@ -54,6 +54,8 @@ class ProjectSpec(Struct, frozen=True, forbid_unknown_fields=True):
     owner_account: Account
     members: tuple[Member, ...] = ()
     overrides: tuple[Override, ...] = ()
+    #: Grows with each change of the team or the overrides: of two, the node believes the newer.
+    revision: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
 
 
 class Launch(Struct, frozen=True, tag="launch", forbid_unknown_fields=True):

@@ -104,7 +104,8 @@ def _drop_roles(project: Project, user: User) -> int:
 
 
 def _team_changed(project: Project) -> None:
-    Project.objects.filter(pk=project.pk).update(team_changed_at=timezone.now())
+    project.team_changed_at = timezone.now()
+    Project.objects.filter(pk=project.pk).update(team_changed_at=project.team_changed_at)
     revocation.revoke("project", project.pk)
     if project.node is not None:
         outbox.send(project.node, SecureProject(spec(project)))
