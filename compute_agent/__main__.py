@@ -10,11 +10,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
 import uvloop
 
 from compute_agent import catalog, config, server, stop_all
-from compute_agent.config import Config, ConfigError
+from compute_agent.config import Config, ConfigError, showing
 from compute_agent.environments import NAMES, Environments
 from compute_agent.host.errors import HostError
 from compute_agent.host.process import die_with_parent
@@ -27,9 +26,10 @@ _log = logging.getLogger("compute_agent")
 def main() -> int:
     arguments = _parse()
     try:
-        settings = config.load(arguments.config)
+        loaded = config.load_all(arguments.config)
+        settings = loaded.config
         if arguments.show_config:
-            print(msgspec.json.format(msgspec.json.encode(settings), indent=2).decode())
+            print(showing.as_json(loaded) if arguments.json else showing.as_text(loaded))
         elif arguments.prepare:
             prepare(settings)
         elif arguments.stop_all:
@@ -37,7 +37,8 @@ def main() -> int:
         else:
             run(settings)
     except ConfigError as error:
-        print(f"compute_agent: {error}", file=sys.stderr)
+        for problem in error.problems:
+            print(f"compute_agent: {problem}", file=sys.stderr)
         return 2
     except HostError as error:
         print(f"compute_agent: {error.cause} {error.mend}", file=sys.stderr)
@@ -50,7 +51,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="read FILE last")
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
-        "--show-config", action="store_true", help="print the options in force and end"
+        "--show-config",
+        action="store_true",
+        help="print the options in force, and which file each came from, and end",
     )
     action.add_argument(
         "--prepare", action="store_true", help="build the environments of the apps and end"
@@ -58,7 +61,11 @@ def _parse() -> argparse.Namespace:
     action.add_argument(
         "--stop-all", action="store_true", help="end all apps of the running agent and end"
     )
-    return parser.parse_args()
+    parser.add_argument("--json", action="store_true", help="--show-config for programs")
+    arguments = parser.parse_args()
+    if arguments.json and not arguments.show_config:
+        parser.error("--json goes with --show-config")
+    return arguments
 
 
 def prepare(settings: Config) -> None:
