@@ -10,71 +10,26 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from compute_agent.host import acl
 from compute_agent.host.acl import Acl
 from compute_agent.host.errors import HostError, mount_of
 from compute_agent.host.mounts import MountCheck
+from compute_agent.host.permissions.outcome import Cancelled, Outcome
+from compute_agent.host.permissions.rules import Rules
 from compute_agent.host.rights import NO_ACLS, Wanted, set_access, set_default
 
 PUBLIC = "public"
 _DEEPEST = 300
-_MOST_NOTES = 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Rules(NamedTuple):
-    """Who a project belongs to. ``group`` is the owner's private group, or ``None`` if it has
-    none; ``members`` are (uid, rights); entries owned by one of ``spared`` are left as they are."""
-
-    owner: int
-    group: int | None
-    members: acl.Named = ()
-    spared: frozenset[int] = frozenset()
-
-
-@dataclass
-class Outcome:
-    """What a pass did: counts of entries, and a note for each that was left alone on purpose."""
-
-    changed: int = 0
-    unchanged: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    def note(self, text: str) -> None:
-        if len(self.notes) < _MOST_NOTES:
-            self.notes.append(text)
-
-    def __str__(self) -> str:
-        parts = [f"{self.unchanged:,} unchanged"]
-        if self.changed:
-            parts.insert(0, f"{self.changed:,} changed")
-        if self.notes:
-            parts.append(f"{len(self.notes)} left alone ({self.notes[0]})")
-        return ", ".join(parts)
-
-
-class Cancelled(Exception):
-    """The pass was told to end early; what it did so far stands, and can be repeated."""
-
-
-def secure(directory: int, rules: Rules, cancelled: threading.Event | None = None) -> Outcome:
-    """Apply ``rules`` to the open project ``directory`` and all in it.
-
-    Raises ``HostError`` where the file system has no ACLs and the team needs them, ``OSError``
-    for a disk that fails, ``Cancelled``.
-    """
-    return _Pass(directory, rules, cancelled or threading.Event()).run()
-
-
-class _Pass:
+class Walk:
     def __init__(self, directory: int, rules: Rules, cancelled: threading.Event) -> None:
         self._root = directory
         self._rules = rules
-        self._cancelled = cancelled
+        self.cancelled = cancelled
         self._outcome = Outcome()
         self._device = os.fstat(directory).st_dev
         self._group_rights = 7 if rules.group is not None else 0
@@ -110,7 +65,7 @@ class _Pass:
                 if entry is None:
                     os.close(levels.pop()[0])
                     continue
-                if self._cancelled.is_set():
+                if self.cancelled.is_set():
                     raise Cancelled
                 is_public = public or (len(levels) == 1 and entry.name == PUBLIC)
                 below = self._visit(parent, entry, is_public, len(levels))
