@@ -15,6 +15,7 @@ import uvloop
 from compute_agent import catalog, config, server, stop_all
 from compute_agent.config import Config, ConfigError, showing
 from compute_agent.environments import NAMES, Environments
+from compute_agent.host import privileges
 from compute_agent.host.errors import HostError
 from compute_agent.host.process import die_with_parent
 from compute_agent.supervisor import Supervisor
@@ -25,6 +26,7 @@ _log = logging.getLogger("compute_agent")
 
 def main() -> int:
     arguments = _parse()
+    privileges.keep_to_self()
     try:
         loaded = config.load_all(arguments.config)
         settings = loaded.config
@@ -79,6 +81,7 @@ def run(settings: Config) -> None:
     """Run the agent until it is told to end; its apps go on."""
     if os.environ.get("AEN_SUPERVISED") == "1":
         die_with_parent()
+    privileges.serves_others()  # half of the capabilities: better no node than a half one
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
@@ -102,7 +105,7 @@ async def serve(settings: Config) -> None:
     listener = await server.listen(settings, server.Api(settings, supervisor))
     supervisor.adopt()
     looking = asyncio.create_task(supervisor.look_after())
-    _log.info("listening at %s in %s mode", settings.listen, config.mode())
+    _log.info("listening at %s in %s mode", settings.listen, privileges.mode())
     await ending.wait()
     looking.cancel()
     listener.close()

@@ -10,7 +10,8 @@ from typing import Any
 
 from compute_agent import jupyter
 from compute_agent.catalog import Descriptor
-from compute_agent.config import Config, mode
+from compute_agent.config import Config
+from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
 from compute_agent.host.directories import opened
 from compute_agent.host.removal import remove_tree
@@ -77,7 +78,7 @@ class Prepared:
             place.mkdir(parents=True)
             content = jupyter.kernel(name, environment, version, _activation(environment))
             (place / "kernel.json").write_text(json.dumps(content))
-        if mode() == "root":
+        if privileges.serves_others():
             for path, directories, files in os.walk(top, topdown=False):
                 with opened(path) as fd:
                     for name in (*directories, *files):
@@ -97,7 +98,7 @@ class Prepared:
             "log_bytes": _LOG_BYTES,
             "limits": {"core": [0, 0], "nofile": _open_files()},
         }
-        if mode() == "root":
+        if privileges.serves_others():
             spec |= {"uid": account.uid, "gid": account.gid, "groups": list(account.groups)}
         return spec
 

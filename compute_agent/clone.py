@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from compute_agent.environments import MARKER
+from compute_agent.host import privileges
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PRIVATE = ("bin", "pyvenv.cfg")
@@ -25,7 +26,7 @@ class Clone:
     """One copy; ``linked`` is false once a file had to be copied."""
 
     def __init__(self, uid: int, gid: int) -> None:
-        self._owner = (uid, gid) if os.geteuid() == 0 else None
+        self._owner = (uid, gid) if privileges.serves_others() else None
         self.linked = True
 
     def make(self, template: Path, parent: int, name: str) -> None:

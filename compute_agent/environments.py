@@ -14,11 +14,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from compute_agent import jupyter
-from compute_agent.config import Config, mode
+from compute_agent.config import Config
+from compute_agent.host import privileges, process
 from compute_agent.host.errors import HostError
 from compute_agent.host.reachable import closed_ancestor
 
@@ -80,7 +81,9 @@ class Environments:
     def _key(self, name: str) -> str:
         digest = hashlib.sha256(_RECIPE)
         digest.update(self._lock_of(name).read_bytes())
-        digest.update(f"{self._python.resolve()} {self._python_stat()} {mode()}".encode())
+        digest.update(
+            f"{self._python.resolve()} {self._python_stat()} {privileges.mode()}".encode()
+        )
         if name == "jupyter":
             digest.update(jupyter.recipe())
         return digest.hexdigest()[:12]
@@ -96,7 +99,7 @@ class Environments:
                 f"The interpreter {self._python} does not exist.",
                 "Set python in the node's configuration to another one.",
             )
-        if mode() != "root":
+        if not privileges.serves_others():
             return
         for place, option in ((self._python.resolve(), "python"), (self._directory, "state_dir")):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +133,7 @@ class Environments:
                      "--link-mode", "hardlink", "-r", str(lock))  # fmt: skip
             if name == "jupyter":
                 jupyter.finish_template(place)
-            if mode() == "single":
+            if not privileges.serves_others():
                 _make_read_only(place)
             (place / MARKER).write_text(json.dumps({"name": name}))
         finally:
@@ -182,13 +185,10 @@ class Environments:
 def _in_use(place: Path) -> bool:
     """Say whether a process has a library of ``place`` mapped (an app that runs from it)."""
     wanted = os.fsencode(f"{place}/")
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                if wanted in (process / "maps").read_bytes():
-                    return True
-            except OSError:
-                continue
+    for pid in process.all_pids():
+        with suppress(OSError):
+            if wanted in process.read_private(pid, "maps"):
+                return True
     return False
 
 

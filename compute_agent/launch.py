@@ -11,8 +11,9 @@ from typing import ParamSpec, TypeVar
 from compute_agent import appdir, runners, upstream
 from compute_agent.applog import Tail, last_meaningful
 from compute_agent.catalog import Catalog, Descriptor
-from compute_agent.config import Config, mode
+from compute_agent.config import Config
 from compute_agent.environments import Environments
+from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
 from compute_agent.host.errors import HostError, explain
 from compute_agent.host.permissions import Cancelled
@@ -223,7 +224,9 @@ def describe_exit(ended: runners.Exit | None) -> str:
 
 def _account_fact(account: Account) -> str:
     fact = f"{account.name}, uid {account.uid}"
-    return fact if mode() == "root" else f"{fact} (this node runs every app as {account.name})"
+    if privileges.serves_others():
+        return fact
+    return f"{fact} (this node runs every app as {account.name})"
 
 
 def _asked(record: Record) -> Launch:

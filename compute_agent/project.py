@@ -14,9 +14,9 @@ from pathlib import Path
 
 from compute_agent import jupyter
 from compute_agent.clone import Clone
-from compute_agent.config import Config, mode, service_uid
+from compute_agent.config import Config, service_uid
 from compute_agent.environments import Environments
-from compute_agent.host import accounts, acl, directories, permissions
+from compute_agent.host import accounts, acl, directories, permissions, privileges
 from compute_agent.host.accounts import Account
 from compute_agent.host.errors import HostError, explain
 from compute_agent.protocol import ProjectSpec
@@ -41,7 +41,7 @@ class Projects:
 
     def account(self, name: str) -> Account:
         """Return the account that stands for ``name``: itself, or the node's own person."""
-        if mode() == "single":
+        if not privileges.serves_others():
             return accounts.current_account()
         return accounts.ensure_account(
             name, self._config.service_account, self._config.manage_accounts
@@ -125,7 +125,7 @@ class Projects:
 
     def _rules(self, project: ProjectSpec) -> permissions.Rules:
         owner = self.account(project.owner_account)
-        if mode() == "single":
+        if not privileges.serves_others():
             return permissions.Rules(owner.uid, owner.group)
         members = [
             (self.account(member.account).uid, 7 if member.access == "rwx" else 5)
@@ -133,7 +133,7 @@ class Projects:
             if member.account != project.owner_account
         ]
         service = service_uid(self._config)
-        spared = frozenset({0} if service is None else {0, service})
+        spared = frozenset({0, os.geteuid()} | ({service} if service is not None else set()))
         return permissions.Rules(owner.uid, owner.group, acl.named(members), spared)
 
     def _version(self, project: int, name: str) -> str | None:

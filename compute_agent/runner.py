@@ -18,12 +18,16 @@ import os
 import resource
 import select
 import signal
+import struct
 import sys
 import time
 
 _PR_SET_PDEATHSIG = 1
+_PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+_MOST_CAPABILITIES = 64
 _libc = ctypes.CDLL(None, use_errno=True)
 
 Spec = dict[str, object]
@@ -81,11 +85,13 @@ def _become_app(spec: Spec, output: int, runner: int) -> None:
     for name, limits in spec["limits"].items():  # type: ignore[attr-defined]
         resource.setrlimit(getattr(resource, "RLIMIT_" + name.upper()), tuple(limits))
     if "uid" in spec:
+        _drop_bounds()
         os.setgroups(spec["groups"])  # type: ignore[arg-type]
         os.setresgid(spec["gid"], spec["gid"], spec["gid"])  # type: ignore[arg-type]
         os.setresuid(spec["uid"], spec["uid"], spec["uid"])  # type: ignore[arg-type]
+    _drop_capabilities()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    # After the change of user, which would clear it.
+    # After the change of user and of capabilities, either of which could clear it.
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != runner:
         os._exit(1)
@@ -94,6 +100,21 @@ def _become_app(spec: Spec, output: int, runner: int) -> None:
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     os.execve(spec["argv"][0], spec["argv"], spec["env"])  # type: ignore  # noqa: S606
+
+
+def _drop_bounds() -> None:
+    """Bar the app from all capabilities for good, where this process may; nothing hangs on it."""
+    for number in range(_MOST_CAPABILITIES):
+        if _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) != 0:
+            return  # without CAP_SETPCAP, or there are no more
+
+
+def _drop_capabilities() -> None:
+    """Give up all capabilities: from one ordinary account to another the kernel keeps them."""
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    header = struct.pack("<Ii", 0x20080522, 0)
+    if _libc.capset(header, bytes(24)) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def start_app(spec: Spec) -> tuple[int, int, str]:

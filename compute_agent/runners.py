@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from compute_agent.host import process
+from compute_agent.host import privileges, process
 from compute_agent.record import RunnerId
 
 _PROGRAM = Path(__file__).parent / "runner.py"
@@ -65,7 +65,10 @@ def start(directory: Path, spec: dict[str, Any]) -> Runner:
 
     It gets a session of its own, so that nothing that ends the agent's group ends it.
     """
-    with (directory / "runner.err").open("wb") as errors:
+    with (
+        (directory / "runner.err").open("wb") as errors,
+        privileges.handed_down(privileges.OF_RUNNERS),
+    ):
         child = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_PROGRAM), str(directory)],
             stdin=subprocess.PIPE,

@@ -16,7 +16,8 @@ import msgspec
 
 from compute_agent import upstream
 from compute_agent.appdir import socket_path
-from compute_agent.config import Config, ConfigError, mode, service_uid
+from compute_agent.config import Config, ConfigError, service_uid
+from compute_agent.host import privileges
 from compute_agent.http import Connection, Exchange, Refused
 from compute_agent.launch import headers
 from compute_agent.protocol import (
@@ -190,7 +191,7 @@ def _open_to_service(path: Path, config: Config) -> None:
     """Let the gateway's account open the socket; who connects is checked all the same."""
     service = service_uid(config)
     path.chmod(0o600)
-    if mode() == "root" and service is not None:
+    if privileges.serves_others() and service is not None:
         with contextlib.suppress(OSError):
             os.chown(path, service, -1)
 

@@ -7,7 +7,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from compute_agent.config import Config, mode
+from compute_agent.config import Config
+from compute_agent.host import privileges
 from compute_agent.protocol import NodeStatus
 from compute_agent.supervisor import Supervisor
 
@@ -17,7 +18,7 @@ def node_status(config: Config, supervisor: Supervisor) -> NodeStatus:
     memory_total, memory_used = _memory()
     disk_total, disk_used = _disk(Path(config.project_root))
     return NodeStatus(
-        mode="root" if mode() == "root" else "single",
+        mode="root" if privileges.serves_others() else "single",
         account=_account(),
         hostname=socket.gethostname(),
         version=_version(),

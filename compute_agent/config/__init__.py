@@ -1,6 +1,5 @@
 """The node's configuration: typed, read from several files, the last one winning option by option."""
 
-import os
 import pwd
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,11 +107,6 @@ def _conflicts(given: dict[str, Given]) -> list[str]:
 def _at(given: dict[str, Given], option: str) -> str:
     source = given[option].source if option in given else None
     return f"{source.file}:{source.line}: " if source else ""
-
-
-def mode() -> str:
-    """Return ``root`` where apps run as their users' accounts, else ``single``."""
-    return "root" if os.geteuid() == 0 else "single"
 
 
 def service_uid(config: Config) -> int | None:

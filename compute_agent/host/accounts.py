@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
+from compute_agent.host import privileges
 from compute_agent.host.errors import HostError
 
 _LOGIN_DEFS = Path("/etc/login.defs")
@@ -20,6 +21,8 @@ _LOGIN_DEFS = Path("/etc/login.defs")
 _NOBODY = frozenset({65534, 65535, 2**32 - 2, 2**32 - 1})
 _GROUP_PREFIX = "aen-"
 _LONGEST_NAME = 32
+# The tools are the system's own, whatever the agent's PATH says.
+_TOOLS = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 # useradd fails at once when another one holds the lock on the account files.
 _changing = threading.Lock()
 
@@ -116,7 +119,10 @@ def _create(name: str) -> pwd.struct_passwd:
 
 def _run(command: list[str], failure: str) -> None:
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        with privileges.handed_down(privileges.OF_ACCOUNT_TOOLS):
+            result = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=60, env=_TOOLS
+            )
     except FileNotFoundError:
         raise HostError(
             f"{failure}: this node has no {command[0]}.", "An administrator can add the account."

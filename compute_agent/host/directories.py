@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
 from compute_agent.host.errors import HostError
 from compute_agent.host.removal import remove_tree
@@ -57,7 +58,7 @@ def _opened_as_ours(path: Path, parent: int) -> Iterator[int]:
             f"{path} is not a directory.", "Move it away; the node makes the directory itself."
         ) from None
     try:
-        if os.fstat(fd).st_uid != os.geteuid():
+        if os.fstat(fd).st_uid not in (0, os.geteuid()):
             raise HostError(
                 f"{path} does not belong to the node, so links could be put into it.",
                 f"An administrator can mend that: chown root: {path}",
@@ -192,7 +193,7 @@ def _copy_file(source: Path, target: int, uid: int, gid: int) -> None:
 
 
 def _give(fd: int, uid: int, gid: int) -> None:
-    if os.geteuid() == 0:
+    if privileges.serves_others():
         os.fchown(fd, uid, gid)
 
 

@@ -1,9 +1,10 @@
 """Processes by their id: how they are recognised again, watched, and tied to their parent."""
 
+import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,8 +49,12 @@ def read_stat(pid: int) -> Stat | None:
 
 def all_stats() -> list[Stat]:
     """Return every process of the machine that this one can see."""
-    stats = (read_stat(int(name)) for name in os.listdir("/proc") if name.isdigit())
-    return [stat for stat in stats if stat is not None]
+    return [stat for stat in map(read_stat, all_pids()) if stat is not None]
+
+
+def all_pids() -> list[int]:
+    """Return the ids of all processes of the machine that this one can see."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
 def descendants(root: int, stats: Iterable[Stat]) -> list[Stat]:
@@ -90,17 +95,41 @@ def marked(marker: str, uid: int) -> list[int]:
     It finds what an app left behind when the runner that kept it together was killed.
     """
     wanted = marker.encode()
-    return [
-        int(name)
-        for name in os.listdir("/proc")
-        if name.isdigit() and _is_marked(Path("/proc") / name, wanted, uid)
-    ]
+    return [pid for pid in all_pids() if _is_marked(pid, wanted, uid)]
 
 
-def _is_marked(process: Path, marker: bytes, uid: int) -> bool:
+def _is_marked(pid: int, marker: bytes, uid: int) -> bool:
     try:
-        if process.stat().st_uid != uid:
+        if Path(f"/proc/{pid}").stat().st_uid != uid:
             return False
-        return marker in (process / "environ").read_bytes().split(b"\0")
+        return marker in read_private(pid, "environ").split(b"\0")
     except OSError:
         return False
+
+
+def read_private(pid: int, name: str) -> bytes:
+    """Return a file in ``/proc/<pid>`` that only the process's own account may read.
+
+    Raises ``OSError``. The kernel lets others read it only with the right to debug every process
+    of the machine, which a node has no other use for; so the file is read as that account.
+    """
+    process = Path(f"/proc/{pid}")
+    info = process.stat()
+    with _file_access_as(info.st_uid, info.st_gid):
+        return (process / name).read_bytes()
+
+
+@contextlib.contextmanager
+def _file_access_as(uid: int, gid: int) -> Iterator[None]:
+    """Have this thread, and no other, look at files as ``uid`` and ``gid``."""
+    own = os.geteuid(), os.getegid()
+    if uid == own[0]:
+        yield
+        return
+    try:
+        _libc.setfsgid(gid)
+        _libc.setfsuid(uid)
+        yield
+    finally:
+        _libc.setfsuid(own[0])
+        _libc.setfsgid(own[1])

@@ -11,6 +11,8 @@ import os
 import secrets
 import stat
 
+from compute_agent.host import privileges
+
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 #: How often to begin again where somebody fills what is being emptied.
@@ -81,11 +83,15 @@ def _move(name: str, source: int, fresh: str, target: int) -> None:
 def _open(name: str, parent: int) -> int:
     with contextlib.suppress(PermissionError):
         fd = os.open(name, _OPEN, dir_fd=parent)
-        if os.geteuid() == 0 or os.fstat(fd).st_mode & stat.S_IRWXU == stat.S_IRWXU:
+        if privileges.serves_others() or _is_open(fd):
             return fd
         os.close(fd)
     _open_up(name, parent)
     return os.open(name, _OPEN, dir_fd=parent)
+
+
+def _is_open(fd: int) -> bool:
+    return os.fstat(fd).st_mode & stat.S_IRWXU == stat.S_IRWXU
 
 
 def _open_up(name: str, parent: int) -> None:
