@@ -1,0 +1,50 @@
+"""What may pass between a browser and an app, and in which form.
+
+Pure functions on paths, cookies and header lists, as ASGI has them: names and values are bytes.
+Nothing here reads or writes anything, so each rule can be tested by itself.
+"""
+
+from .cookies import MAX_SESSIONS, SESSION_COOKIE, Cookies, app_cookie, cookies_of
+from .fields import (
+    MAX_HEADER_BYTES,
+    bearer_of,
+    check_headers,
+    forwarded_fields,
+    header,
+    same_origin,
+    to_app,
+    to_app_websocket,
+    to_client,
+)
+from .framing import Framing, framing_of, serialize_request
+from .paths import AppPath, check_path, is_project_path, local_path, parse_app_path, split_query
+from .types import BadRequest, Header, Headers
+
+__all__ = [
+    "MAX_HEADER_BYTES",
+    "MAX_SESSIONS",
+    "SESSION_COOKIE",
+    "AppPath",
+    "BadRequest",
+    "Cookies",
+    "Framing",
+    "Header",
+    "Headers",
+    "app_cookie",
+    "bearer_of",
+    "check_headers",
+    "check_path",
+    "cookies_of",
+    "forwarded_fields",
+    "framing_of",
+    "header",
+    "is_project_path",
+    "local_path",
+    "parse_app_path",
+    "same_origin",
+    "serialize_request",
+    "split_query",
+    "to_app",
+    "to_app_websocket",
+    "to_client",
+]

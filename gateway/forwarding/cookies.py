@@ -1,0 +1,64 @@
+"""Cookies: ours, which no app sees or sets, and the apps' own, each bound to its path."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from .types import Header
+
+SESSION_COOKIE = "aen_gateway"
+#: More session cookies than this are no accident.
+MAX_SESSIONS = 8
+_OUR_COOKIES = (b"aen_", b"__host-", b"__secure-aen")
+_OUR_REQUEST_COOKIES = (b"aen_", b"__host-aen", b"__secure-aen")
+
+
+class Cookies(NamedTuple):
+    """``sessions``: the values of our session cookie, as sent. ``rest``: what the app may see."""
+
+    sessions: tuple[str, ...]
+    rest: bytes
+
+
+def cookies_of(headers: Iterable[Header]) -> Cookies:
+    """Return our session cookies and the app's, from all ``Cookie`` fields of a request."""
+    values = [value for name, value in headers if name == b"cookie"]
+    if not values:
+        return Cookies((), b"")
+    return _split_cookies(values[0] if len(values) == 1 else b"; ".join(values))
+
+
+@lru_cache(maxsize=256)
+def _split_cookies(line: bytes) -> Cookies:
+    sessions: list[str] = []
+    rest: list[bytes] = []
+    for part in line.split(b";"):
+        pair = part.strip()
+        name, _, value = pair.partition(b"=")
+        name = name.strip()
+        if name.decode("latin-1") == SESSION_COOKIE:
+            sessions.append(value.strip().decode("latin-1"))
+        elif pair and not name.lower().startswith(_OUR_REQUEST_COOKIES):
+            rest.append(pair)
+    return Cookies(tuple(sessions), b"; ".join(rest))
+
+
+def app_cookie(value: bytes, prefix: bytes) -> bytes | None:
+    """Return an app's ``Set-Cookie`` bound to its own path, or ``None`` if it may not be set.
+
+    A cookie without a name is refused: browsers send ``=aen_x=1`` back as ``aen_x=1``.
+    """
+    pair, *attributes = value.split(b";")
+    name, equals, _ = pair.partition(b"=")
+    name = name.strip().lower()
+    if not equals or not name or name.startswith(_OUR_COOKIES):
+        return None
+    path = prefix
+    kept = [pair.strip()]
+    for attribute in attributes:
+        key, _, given = attribute.strip().partition(b"=")
+        if key.strip().lower() == b"path":
+            path = given.strip() if given.strip().startswith(prefix) else prefix
+        elif key.strip().lower() != b"domain":
+            kept.append(attribute.strip())
+    return b"; ".join([*kept, b"Path=" + path])

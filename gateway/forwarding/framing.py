@@ -1,0 +1,42 @@
+"""How messages are delimited and written: nothing that two readers could read differently."""
+
+import re
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from .types import BadRequest, Header, Headers
+
+
+class Framing(NamedTuple):
+    """How a request's body is delimited; ``length`` counts for ``length`` only."""
+
+    kind: Literal["none", "length", "chunked"]
+    length: int = 0
+
+
+def framing_of(headers: Iterable[Header]) -> Framing:
+    """Return how the body is delimited; raises ``BadRequest`` where two readers might differ."""
+    lengths = [value for name, value in headers if name == b"content-length"]
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    if codings:
+        if lengths or len(codings) > 1 or codings[0].strip().lower() != b"chunked":
+            raise BadRequest("The length of the request's body is ambiguous.")
+        return Framing("chunked")
+    if not lengths:
+        return Framing("none")
+    if len(lengths) > 1 or not re.fullmatch(rb"[0-9]{1,18}", lengths[0]):
+        raise BadRequest("The length of the request's body is ambiguous.")
+    return Framing("length", int(lengths[0]))
+
+
+def serialize_request(method: bytes, target: bytes, headers: Headers) -> bytes:
+    """Return the head of an HTTP/1.1 request.
+
+    Raises ``BadRequest`` if a name or value would end its line.
+    """
+    lines = [method + b" " + target + b" HTTP/1.1"]
+    lines += [name + b": " + value for name, value in headers]
+    head = b"\r\n".join([*lines, b"", b""])
+    if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1 or b"\0" in head:
+        raise BadRequest("A header field holds a line break.")
+    return head

@@ -1,0 +1,75 @@
+"""Addresses: which app one names, and what none may hold."""
+
+import re
+from typing import NamedTuple
+
+from .types import BadRequest
+
+#: How API tokens of the server begin, where they stand in a query.
+_QUERY_TOKEN = b"token=aen_"
+
+_NAME = rb"([a-z][a-z0-9-]{1,31})"
+_APP_PATH = re.compile(rb"\A/" + _NAME + rb"/" + _NAME + rb"/" + _NAME + rb"(?:/.*)?\Z", re.DOTALL)
+_PROJECT_PATH = re.compile(rb"\A/" + _NAME + rb"/" + _NAME + rb"/?\Z")
+_SLASH = rb"(?:/|\\|%2f|%5c)"
+# A parent segment in any encoding, NUL, control characters, and the overlong forms of "." and "/".
+_BAD_PATH = re.compile(
+    _SLASH + rb"(?:\.|%2e){2}(?:" + _SLASH + rb"|\Z)|%00|[\x00-\x20\x7f-\xff\\]|%c0%a[ef]",
+    re.IGNORECASE,
+)
+
+
+class AppPath(NamedTuple):
+    """The three names of an app's address, and ``/<owner>/<project>/<app>/``."""
+
+    owner: str
+    project: str
+    app: str
+    prefix: bytes
+
+
+def parse_app_path(raw_path: bytes) -> AppPath | None:
+    """Return the app that ``raw_path`` (still percent-encoded) names, or ``None``."""
+    found = _APP_PATH.match(raw_path)
+    if found is None:
+        return None
+    owner, project, app = found.groups()
+    prefix = b"/%b/%b/%b/" % (owner, project, app)
+    return AppPath(owner.decode(), project.decode(), app.decode(), prefix)
+
+
+def is_project_path(raw_path: bytes) -> bool:
+    """Return whether ``raw_path`` is ``/<owner>/<project>``, a page that the server has."""
+    return _PROJECT_PATH.match(raw_path) is not None
+
+
+def check_path(raw_path: bytes) -> None:
+    """Raise ``BadRequest`` for a path that an app might read as another than it is."""
+    if _BAD_PATH.search(raw_path):
+        raise BadRequest("The address holds a part that is not allowed.")
+
+
+def split_query(query: bytes) -> tuple[str | None, bytes]:
+    """Return our API token in ``?token=``, if there is one, and the query without it.
+
+    Jupyter's clients send it that way where they open a WebSocket. Any other ``token`` is the
+    app's own and stays.
+    """
+    if _QUERY_TOKEN not in query:
+        return None, query
+    parts = query.split(b"&")
+    ours = [part for part in parts if part.startswith(_QUERY_TOKEN)]
+    rest = b"&".join(part for part in parts if part not in ours)
+    return (ours[0].partition(b"=")[2].decode("latin-1") if ours else None), rest
+
+
+def local_path(value: str) -> str:
+    """Return ``value`` if it is a path of this gateway, else ``/``.
+
+    Browsers read ``//x`` and ``/\\x`` as other hosts and skip tabs and line breaks.
+    """
+    if len(value) > 4096 or not value.startswith("/") or value.startswith("//"):
+        return "/"
+    if "\\" in value or any(not 0x20 < ord(character) < 0x7F for character in value):
+        return "/"
+    return value
