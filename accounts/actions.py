@@ -12,7 +12,7 @@ from . import audit, names
 from .errors import Conflict, Invalid
 from .models import ApiToken, User
 from .secrets import digest, new_secret
-from .signals import access_ended, leaving, token_revoked
+from .signals import access_ended, leaving, locked, token_revoked
 from .transactions import after_commit, atomic
 
 SCOPES = {"api": "the REST API", "apps": "apps on the gateway"}
@@ -92,6 +92,7 @@ def _set_active(user: User, *, active: bool, verb: str, by: User | None) -> None
     with atomic():
         if User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active):
             audit.record(verb, user.username, by=by)
+            locked.send(sender=None, user=user)
     user.is_active = active
 
 

@@ -13,6 +13,8 @@ Permission = Literal[
     "stop_any",  # stop an app of somebody else
     "edit",  # change summary and description
     "manage_team",  # add and remove members, change their roles
+    "see_access",  # what is set on files by hand, and what oneself may do with a path and why
+    "set_access",  # set and clear that for others, and ask about them
     "publish",  # change who can see the project
     "delete",  # delete the project and its files
 ]
@@ -22,9 +24,11 @@ PERMISSIONS: Final[tuple[Permission, ...]] = get_args(Permission)
 
 #: What each role may do. An editor works; a manager runs the team; the owner may end it all.
 MAY: Final[dict[Role, frozenset[Permission]]] = {
-    "viewer": frozenset({"view"}),
-    "editor": frozenset({"view", "start", "edit"}),
-    "manager": frozenset({"view", "start", "edit", "stop_any", "manage_team"}),
+    "viewer": frozenset({"view", "see_access"}),
+    "editor": frozenset({"view", "see_access", "start", "edit"}),
+    "manager": frozenset(
+        {"view", "see_access", "start", "edit", "stop_any", "manage_team", "set_access"}
+    ),
     "owner": frozenset(PERMISSIONS),
 }
 #: What a role means on disk, for everyone but the owner.

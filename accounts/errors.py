@@ -38,3 +38,17 @@ class Conflict(ActionError):
 
     status = 409
     code = "conflict"
+
+
+class Unavailable(ActionError):
+    """What has to answer is known to be away."""
+
+    status = 503
+    code = "unavailable"
+
+
+class NoAnswer(ActionError):
+    """What has to answer did not, in time."""
+
+    status = 504
+    code = "no_answer"

@@ -11,6 +11,8 @@ access_ended = Signal()
 #: Sent before a person is removed, with ``user``, in that transaction. Receivers raise ``Conflict``
 #: if the person still has something, and clear up what else they leave behind.
 leaving = Signal()
+#: Sent when a person was locked or unlocked, with ``user``, in that transaction.
+locked = Signal()
 #: Sent after commit, with ``token_id``.
 token_revoked = Signal()
 #: Sent at sign-out, with ``session`` (the digest of the session's key).

@@ -1,6 +1,6 @@
-"""Waking the wires of this process, so that a change is on its way in milliseconds.
+"""Waking what waits in this process, so that a change is on its way in milliseconds.
 
-Other processes' changes are found by the wire's regular look at the database; this only spares the
+Other processes' changes are found by a regular look at the database; this only spares the
 wait for it.
 """
 
@@ -11,7 +11,7 @@ import threading
 from accounts.transactions import after_commit
 
 _lock = threading.Lock()
-_sleepers: set["Sleeper"] = set()
+_sleepers: set["Sleeper | ThreadSleeper"] = set()
 
 
 class Sleeper:
@@ -37,8 +37,32 @@ class Sleeper:
             _sleepers.discard(self)
 
 
+class ThreadSleeper:
+    """The same for a thread: ``with ThreadSleeper() as sleeper``."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def __enter__(self) -> "ThreadSleeper":
+        with _lock:
+            _sleepers.add(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with _lock:
+            _sleepers.discard(self)
+
+    def wait(self, seconds: float) -> None:
+        """Return after ``seconds``, or as soon as there was a ``wake`` since the last call."""
+        self._event.wait(seconds)
+        self._event.clear()
+
+    def wake(self) -> None:
+        self._event.set()
+
+
 def wake() -> None:
-    """Wake every wire of this process once the current transaction is committed."""
+    """Wake all that waits in this process once the current transaction is committed."""
     after_commit(_wake_all)
 
 

@@ -1,7 +1,7 @@
 """Wire 1, the server's side: what goes to a gateway, and what comes from it.
 
 The rooms above register here, so that imports point down: ``projects`` says which commands are due
-and takes the reports on apps.
+and takes the reports on apps and the answers to questions.
 """
 
 import logging
@@ -12,7 +12,14 @@ from uuid import UUID
 import msgspec
 from django.utils import timezone
 
-from compute_agent.protocol import AppStatus, Command, NodeStatus, Snapshot, decode_report
+from compute_agent.protocol import (
+    AppStatus,
+    Command,
+    Explanation,
+    NodeStatus,
+    Snapshot,
+    decode_report,
+)
 from compute_agent.protocol import encode as encode_command
 from gateway.protocol import FromNode, NodeAddress, NodeLink, Revoke, ToNode, Undelivered
 
@@ -24,16 +31,16 @@ log = logging.getLogger(__name__)
 #: A command for a node; ``id`` names it if it can't be delivered.
 Due = tuple[Node, str, Command]
 CommandSource = Callable[[UUID], Iterable[Due]]
-AppReports = Callable[[Node, AppStatus | Snapshot], None]
+Reports = Callable[[Node, AppStatus | Snapshot | Explanation], None]
 Failures = Callable[[Node, Undelivered], None]
 
 _sources: list[CommandSource] = []
-_app_reports: list[AppReports] = []
+_app_reports: list[Reports] = []
 _failures: list[Failures] = []
 
 
-def register(source: CommandSource, reports: AppReports, failures: Failures) -> None:
-    """Connect the room that commands apps: its due commands, its reports, its lost commands."""
+def register(source: CommandSource, reports: Reports, failures: Failures) -> None:
+    """Connect a room that commands nodes: its due commands, its reports, its lost commands."""
     _sources.append(source)
     _app_reports.append(reports)
     _failures.append(failures)

@@ -12,6 +12,7 @@ from accounts.models import AuditEntry, User
 
 from . import catalog
 from .models import Project
+from .rights import in_words
 
 #: For each verb: what stands before the bold object, the object's key in ``detail``, what follows.
 _SENTENCES: dict[str, tuple[str, str, str]] = {
@@ -23,6 +24,11 @@ _SENTENCES: dict[str, tuple[str, str, str]] = {
     "app.end": ("", "app", "has ended"),
     "app.fail": ("", "app", "failed"),
     "team.remove": ("removed", "user", "from the team"),
+}
+#: The same for what is set on files by hand: before and after the path.
+_BY_HAND = {
+    "access.set": ("set", "for {0} to: {1}"),
+    "access.remove": ("cleared what was set on", "for {0}"),
 }
 #: An end repeats what "stopped" said, and a start is news only until something came of it.
 _QUIET = "app.end"
@@ -94,6 +100,14 @@ def _event(row: AuditEntry, titles: dict[UUID | None, dict[str, str]]) -> Event:
 
 def _sentence(row: AuditEntry, titles: dict[str, str]) -> tuple[str, str, str]:
     detail = row.detail
+    if row.verb in _BY_HAND:
+        before, after = _BY_HAND[row.verb]
+        rights = in_words(str(detail.get("access", "")))
+        return (
+            before,
+            str(detail.get("path", ""))[:80],
+            after.format(detail.get("user", ""), rights),
+        )
     if row.verb == "team.set":
         return "made", str(detail.get("user", "")), f"a team {detail.get('role', 'member')}"
     if row.verb == "project.update":

@@ -65,6 +65,71 @@ class Project(models.Model):
         return self.visibility == self.Visibility.PUBLIC
 
 
+class PathOverride(models.Model):
+    """Rights that a person set by hand for somebody on a file or folder, and on all that is in it.
+
+    They count for people outside the team, too. Every pass of the node applies them again.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="overrides")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="overrides"
+    )
+    #: Relative to the project's directory.
+    path = models.TextField(max_length=4096)
+    #: Stands for the path in the constraint: an index takes no text of that length.
+    path_digest = models.CharField(max_length=64, editable=False)
+    #: As ``ls`` shows it, for instance ``r-x``.
+    access = models.CharField(max_length=3)
+    set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    set_by_name = models.CharField(max_length=150)
+    set_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["path", "user__username"]
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "user", "path_digest"], name="one_override_of_path_and_person"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.access} for {self.user} on {self.path[:80]} of {self.project}"
+
+
+class AccessQuestion(models.Model):
+    """What somebody may do with a path, asked of the project's node. Gone once it was answered.
+
+    Its id is the question id of wire 2.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    path = models.TextField(max_length=4096, blank=True)
+    #: ``None``: the site itself, by ``manage.py``.
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+"
+    )
+    asked_at = models.DateTimeField(default=timezone.now, db_index=True)
+    sent_at = models.DateTimeField(null=True)
+    #: The ``Explanation`` of wire 2.
+    answer = models.JSONField(null=True)
+    #: Why the question did not reach the node.
+    cause = models.CharField(max_length=400, blank=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"question about {self.user} in {self.project}"
+
+
 class AppInstance(models.Model):
     """One run of an app: of one person, in one project. Its id is the app id of both wires."""
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from django.utils import timezone
 
-from compute_agent.protocol import AppStatus, Forget, Snapshot, Step, Stop
+from compute_agent.protocol import AppStatus, Explanation, Forget, Snapshot, Step, Stop
 from datacenters import outbox
 from datacenters.models import Node
 from gateway.protocol import Undelivered
@@ -29,11 +29,11 @@ LARGEST = 2**63 - 1
 _APP_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def take(node: Node, report: AppStatus | Snapshot) -> None:
+def take(node: Node, report: AppStatus | Snapshot | Explanation) -> None:
     """Take a report of a node on its own apps; what it says of others' is ignored."""
     if isinstance(report, Snapshot):
         _snapshot(node, report)
-    else:
+    elif isinstance(report, AppStatus):
         _app(node, report)
 
 

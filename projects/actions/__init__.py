@@ -4,6 +4,7 @@ Pages, REST, the admin and commands call these, and nothing else changes the row
 """
 
 from .apps import reset_app, start_app, stop_app, stop_instance, stop_project
+from .permissions import remove_override, set_override
 from .project import (
     DESCRIPTION_LIMIT,
     SUMMARY_LIMIT,
@@ -11,6 +12,7 @@ from .project import (
     delete_project,
     update_project,
 )
+from .securing import secure
 from .team import drop_from_team, remove_member, set_role
 
 __all__ = [
@@ -20,7 +22,10 @@ __all__ = [
     "delete_project",
     "drop_from_team",
     "remove_member",
+    "remove_override",
     "reset_app",
+    "secure",
+    "set_override",
     "set_role",
     "start_app",
     "stop_app",

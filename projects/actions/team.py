@@ -1,6 +1,5 @@
 """Who is in a project's team, and what follows when that changes."""
 
-from django.utils import timezone
 from guardian.models import UserObjectPermission
 from guardian.shortcuts import assign_perm
 
@@ -9,14 +8,14 @@ from accounts.authz import Role
 from accounts.errors import Conflict, Forbidden, Invalid
 from accounts.models import User
 from accounts.transactions import atomic
-from compute_agent.protocol import SecureProject
-from datacenters import outbox, revocation
+from datacenters import revocation
 
 from .. import access
 from ..models import Project
-from ..specs import spec
 from .apps import active_in, ask_to_stop
 from .locking import lock
+from .permissions import drop_overrides
+from .securing import secure
 
 
 def set_role(project: Project, username: str, role: Role, *, by: User) -> User:
@@ -64,13 +63,15 @@ def remove_member(project: Project, username: str, *, by: User) -> None:
         if not _drop_roles(project, user):
             return
         audit.record("team.remove", str(project), by=by, project=project.pk, user=username)
+        if access.role_of(user, project) is None:  # else a group of theirs is in the team
+            drop_overrides(project, user)
         _end_apps(project, user)
         _team_changed(project)
 
 
 def drop_from_team(project: Project, user: User) -> None:
-    """Take a person who is being removed from the site out of a team, on the node, too."""
-    if _drop_roles(project, user):
+    """Take from a person who is being removed from the site what they have here, on the node, too."""
+    if _drop_roles(project, user) + drop_overrides(project, user):
         _team_changed(project)
 
 
@@ -104,11 +105,8 @@ def _drop_roles(project: Project, user: User) -> int:
 
 
 def _team_changed(project: Project) -> None:
-    project.team_changed_at = timezone.now()
-    Project.objects.filter(pk=project.pk).update(team_changed_at=project.team_changed_at)
     revocation.revoke("project", project.pk)
-    if project.node is not None:
-        outbox.send(project.node, SecureProject(spec(project)))
+    secure(project)
 
 
 def _end_apps(project: Project, user: User) -> None:

@@ -1,0 +1,217 @@
+"""Asking a project's node what somebody may do with a path, and why.
+
+A question is a row: the wire of the node's gateway sends it, the node's answer is written into it,
+and whoever asked waits for that, in a thread of their own as each request has one. Nothing else can
+be answered: a report that no question of that node waits for is dropped.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+from django.http import Http404
+from django.utils import timezone
+
+from accounts.authz import Role
+from accounts.errors import Conflict, Invalid, NoAnswer, Unavailable
+from accounts.models import User
+from compute_agent.protocol import AppStatus, Explain, Explanation, Snapshot
+from datacenters.models import Node
+from datacenters.wake import ThreadSleeper, wake
+from datacenters.wire import Due
+from gateway.protocol import Undelivered
+
+from . import access, paths
+from .models import AccessQuestion, PathOverride, Project
+from .plain import plain
+from .specs import spec
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which one waits for a node.
+PATIENCE = 5.0
+#: Longest wait, in seconds, until an answer that another process took is seen.
+LOOK_EVERY = 0.1
+#: Questions of one person at a time: each waits.
+AT_ONCE = 4
+#: What is kept of one answer, however much a node says.
+LOOKS, WORDS = 260, 1000
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``said``: what the node found. ``override``: what is set by hand on the path, or nearest."""
+
+    user: User
+    role: Role | None
+    path: str
+    said: Explanation
+    override: PathOverride | None
+
+
+def ask(project: Project, path: str, *, by: User | None, username: str = "") -> Answer:
+    """Return what a person (by default oneself) may do with a path, as the project's node finds it.
+
+    ``by=None`` asks for the site itself. Raises ``Invalid`` for bad input, ``Conflict`` before a
+    project's first start, ``Unavailable`` if its node is away, ``NoAnswer`` if it says nothing.
+    """
+    path = paths.clean(path)
+    user = _person(project, username, by)
+    node = _node(project)
+    said = _wait(project, node, user, path, by)
+    if by is not None and not access.may(by, project, "set_access"):
+        said = _up_to_the_wall(said)
+    role = access.role_of(user, project)
+    return Answer(user, role, path, said, nearest_override(project, user, path))
+
+
+def _person(project: Project, username: str, by: User | None) -> User:
+    if by is not None:
+        access.require(by, project, "see_access")
+        if username in ("", by.username):
+            return by
+        access.require(by, project, "set_access")
+    user = User.objects.filter(username=username or project.owner.username).first()
+    if user is None:
+        raise Invalid("user", f"There is no user “{username[:40]}”. Choose one from the list.")
+    return user
+
+
+def _node(project: Project) -> Node:
+    node = project.node
+    if node is None:
+        raise Conflict(
+            f"{project} was never started, so it has no files yet. Open one of its apps."
+        )
+    if not node.is_up:
+        raise Unavailable(_away(node))
+    return node
+
+
+def _away(node: Node) -> str:
+    return f"{node} can’t be reached. {node.cause}".strip() + " What it last applied still holds."
+
+
+def nearest_override(project: Project, user: User, path: str) -> PathOverride | None:
+    """Return what is set by hand for a person on the path, or on the nearest folder around it."""
+    rows = [row for row in project.overrides.filter(user=user) if paths.is_in(path, row.path)]
+    return max(rows, key=lambda row: len(row.path), default=None)
+
+
+def _up_to_the_wall(said: Explanation) -> Explanation:
+    """Return the answer without what lies behind a folder that the person can't enter."""
+    for number, look in enumerate(said.looks[:-1]):
+        if look.effective[2] == "-":
+            place = f"The folder {look.path}" if look.path else "The project’s folder"
+            return Explanation(
+                said.question_id, "missing", "---", said.looks[: number + 1],
+                f"{place} can’t be entered, so what is in it can’t be told.", said.mend,
+            )  # fmt: skip
+    return said
+
+
+# --- waiting -------------------------------------------------------------------------------------
+
+
+def _wait(project: Project, node: Node, user: User, path: str, by: User | None) -> Explanation:
+    with ThreadSleeper() as sleeper, _question(project, node, user, path, by) as row:
+        deadline = time.monotonic() + PATIENCE
+        while row.answer is None:
+            if row.cause:
+                raise Unavailable(f"The question did not reach {node}: {row.cause}")
+            if time.monotonic() > deadline:
+                raise _too_late(row)
+            sleeper.wait(LOOK_EVERY)
+            _reread(row)
+        return msgspec.convert(row.answer, Explanation)
+
+
+@contextmanager
+def _question(
+    project: Project, node: Node, user: User, path: str, by: User | None
+) -> Iterator[AccessQuestion]:
+    """Put a question, and take it back in the end."""
+    since = timezone.now() - timedelta(seconds=2 * PATIENCE)
+    if by and AccessQuestion.objects.filter(asked_by=by, asked_at__gt=since).count() >= AT_ONCE:
+        raise Conflict(f"{AT_ONCE} questions of yours wait for an answer. Ask again in a moment.")
+    row = AccessQuestion.objects.create(
+        project=project, node=node, user=user, path=path, asked_by=by
+    )
+    wake()
+    try:
+        yield row
+    finally:
+        AccessQuestion.objects.filter(pk=row.pk).delete()
+
+
+def _reread(row: AccessQuestion) -> None:
+    try:
+        row.refresh_from_db(fields=["answer", "cause", "sent_at"])
+    except AccessQuestion.DoesNotExist as error:  # deleted with its project
+        raise Http404 from error
+
+
+def _too_late(row: AccessQuestion) -> Exception:
+    node = Node.objects.filter(pk=row.node_id).first()
+    if node is not None and not node.is_up:
+        return Unavailable(_away(node))
+    if row.sent_at is None:
+        center = row.project.data_center
+        return NoAnswer(f"The gateway of {center} did not fetch the question within {PATIENCE:.0f} s. "
+                        "An administrator can look into gateway.log.")  # fmt: skip
+    return NoAnswer(f"{node} did not answer within {PATIENCE:.0f} s. It may be busy: ask again. If it "
+                    "stays so, an administrator can look into compute.log there.")  # fmt: skip
+
+
+# --- the wire ------------------------------------------------------------------------------------
+
+
+def due(data_center: UUID) -> Iterator[Due]:
+    """Yield the questions that wait in a data center, each once: who asked can ask again."""
+    waiting = AccessQuestion.objects.filter(
+        sent_at=None, node__data_center=data_center, node__up=True,
+        asked_at__gt=timezone.now() - timedelta(seconds=2 * PATIENCE),
+    )  # fmt: skip
+    for row in waiting.select_related("node", "user", "project__owner")[:100]:
+        claimed = AccessQuestion.objects.filter(pk=row.pk, sent_at=None)
+        if claimed.update(sent_at=timezone.now()):
+            account = row.user.unix_account
+            yield row.node, row.pk.hex, Explain(row.pk.hex, spec(row.project), account, row.path)
+
+
+def take(node: Node, report: AppStatus | Snapshot | Explanation) -> None:
+    """Take an answer to a question that was put to this node."""
+    if not isinstance(report, Explanation) or not _ID.fullmatch(report.question_id):
+        return
+    rows = AccessQuestion.objects.filter(
+        pk=UUID(report.question_id), node=node, answer__isnull=True, sent_at__isnull=False
+    )
+    if rows.update(answer=msgspec.to_builtins(_bounded(report))):
+        wake()
+    else:
+        log.info("%s answered a question that it was not asked, or too late", node)
+
+
+def _bounded(said: Explanation) -> Explanation:
+    looks = tuple(
+        msgspec.structs.replace(
+            look, path=look.path[: paths.LONGEST], entry=plain(look.entry)[:200]
+        )
+        for look in said.looks[:LOOKS]
+    )
+    cause, mend = plain(said.cause)[:WORDS], plain(said.mend)[:WORDS]
+    return msgspec.structs.replace(said, looks=looks, cause=cause, mend=mend)
+
+
+def undelivered(node: Node, lost: Undelivered) -> None:
+    """Tell whoever waits that the question did not arrive, or was refused."""
+    cause = lost.cause[:400] or "it was refused"
+    if AccessQuestion.objects.filter(pk=UUID(lost.id), node=node).update(cause=cause):
+        wake()
