@@ -1,27 +1,8 @@
-import json
-
 import pytest
 
 from accounts import actions as accounts
 from projects import actions
 from projects.models import AppInstance
-
-
-@pytest.fixture
-def call(client):
-    """Call the REST API as somebody: ``call(user, "post", "projects", {...})`` → status, body."""
-
-    def _call(user, method, path, data=None):
-        headers = {}
-        if user is not None:
-            _, secret = accounts.create_token(user, "test", ["api"], by=user)
-            headers["Authorization"] = f"Bearer {secret}"
-        send = getattr(client, method)
-        body = {"data": data, "content_type": "application/json"} if data is not None else {}
-        answer = send(f"/api/v1/{path}", headers=headers, **body)
-        return answer.status_code, json.loads(answer.content or b"null")
-
-    return _call
 
 
 def test_without_a_token_one_is_told_how_to_get_in(call, db):
@@ -83,6 +64,14 @@ EVERY_CALL = [
     ("get", "projects/mira/forecast/team", None),
     ("put", "projects/mira/forecast/team/otto", {"role": "manager"}),
     ("delete", "projects/mira/forecast/team/edda", None),
+    ("get", "projects/mira/forecast/permissions?path=data", None),
+    ("get", "projects/mira/forecast/permissions/overrides", None),
+    (
+        "put",
+        "projects/mira/forecast/permissions/overrides",
+        {"path": "data", "user": "otto", "access": "rwx"},
+    ),
+    ("delete", "projects/mira/forecast/permissions/overrides?path=data&user=edda", None),
     ("get", "projects/mira/forecast/apps", None),
     ("post", "projects/mira/forecast/apps/lab/start", {}),
     ("post", "projects/mira/forecast/apps/lab/stop", {}),
