@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 # A socket's path has 107 bytes at most; a kernel's has this form below ``run_dir``.
 _LONGEST_SOCKET = "/0123456789ab/u/r/kernel-01234567-0123-0123-0123-0123456789ab-ipc-12"
 _SOCKET_BYTES = 107
+_CHANNEL = re.compile(r"(https?://|file:///)[^\s]+|[A-Za-z0-9][A-Za-z0-9_./-]*")
 _LISTEN = re.compile(r"unix:(?P<path>/.+)|https://(?P<host>[^/:]+|\[[0-9a-f:]+\]):(?P<port>\d+)")
 
 
@@ -80,6 +81,23 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     default_lock: Annotated[
         str, _start("lock file of the environment that new projects get; empty: AEN's own")
     ] = ""
+    default_environment: Annotated[
+        str,
+        _start(
+            "an administrator's own `default`, in place of AEN's: a directory that holds an "
+            "environment, or a file that names its packages"
+        ),
+    ] = ""
+    channels: Annotated[
+        tuple[str, ...],
+        _about(
+            "conda channels, the first being preferred: `conda-forge`, a URL or `file:///…`; "
+            "where there are some, environments are made of conda packages"
+        ),
+    ] = ()
+    default_packages: Annotated[
+        tuple[str, ...], _start("conda packages that `default` holds where there are channels")
+    ] = ("python", "ipykernel", "matplotlib-base", "numpy", "pandas", "pip")
     skeleton: Annotated[
         str, _start("what a new project's directory is copied from; empty: AEN's own")
     ] = ""
@@ -188,6 +206,13 @@ def _run_dir(value: str) -> str | None:
     return _absolute(value)
 
 
+def _channels(values: tuple[str, ...]) -> str | None:
+    for value in values:
+        if not _CHANNEL.fullmatch(value):
+            return f"names {value!r}, which is neither a channel's name nor a URL of one"
+    return None
+
+
 def _not_negative(value: float) -> str | None:
     return None if value >= 0 else "must not be negative"
 
@@ -198,6 +223,8 @@ _CHECKS: dict[str, Callable[[Any], str | None]] = {
     "state_dir": _absolute,
     "run_dir": _run_dir,
     "default_lock": _absolute_or_empty,
+    "default_environment": _absolute_or_empty,
+    "channels": _channels,
     "skeleton": _absolute_or_empty,
     "apps_dir": _absolute_or_empty,
     "stop_grace": _not_negative,
