@@ -15,7 +15,7 @@ from compute_agent.host import acl
 from compute_agent.host.errors import HostError
 from compute_agent.host.permissions import Rules, secure
 from compute_agent.host.watch import Watch
-from compute_agent.watching import Healing, begin, by_project
+from compute_agent.watching import Healing, begin
 
 pytestmark = pytest.mark.host
 
@@ -131,6 +131,7 @@ def test_more_changes_than_the_kernel_keeps_are_said_to_be_lost(project):
         assert not heard.read().lost
 
 
+@pytest.mark.usefixtures("people")
 def test_without_the_right_to_watch_it_says_what_is_missing(place):
     done = without_sys_admin(
         "import sys, pathlib; from compute_agent.host import watch, errors\n"
@@ -149,6 +150,7 @@ def without_sys_admin(program, *arguments):
     return done.stdout
 
 
+@pytest.mark.usefixtures("people")
 def test_a_file_system_that_cannot_be_watched_is_named():
     with pytest.raises(HostError, match=r"The file system at /proc cannot be watched"):
         Watch(Path("/proc/self"))
@@ -252,61 +254,3 @@ async def test_after_lost_changes_every_project_is_set_right(project):
     healing.lost()
     await healed.until(lambda: len(healed.passes) == 2, "both are set right")
     assert set(healed.passes) == {(project.key, None), (other.key, None)}
-
-
-# --- when -----------------------------------------------------------------------------------------
-
-
-class Slow:
-    """Healing that waits to be let go on, so that more can be touched meanwhile."""
-
-    def __init__(self, *known):
-        self.asked = []
-        self.begun = asyncio.Queue()
-        self.go_on = asyncio.Semaphore(0)
-        self.healing = Healing(self._heal, lambda: known)
-
-    async def _heal(self, project, places):
-        self.asked.append((project, places))
-        await self.begun.put(project)
-        await self.go_on.acquire()
-
-
-async def test_what_is_touched_while_a_project_is_set_right_is_seen_to_afterwards():
-    slow = Slow(("mira", "demo"))
-    slow.healing.touched({("mira", "demo"): frozenset({"a"})})
-    await slow.begun.get()
-    for name in "bcb":
-        slow.healing.touched({("mira", "demo"): frozenset({name})})
-    slow.go_on.release()
-    await slow.begun.get()
-    slow.go_on.release()
-    assert [places for _, places in slow.asked] == [{"a"}, {"b", "c"}]
-
-
-async def test_a_project_that_could_not_be_set_right_is_tried_again_when_it_is_touched():
-    failing = iter([OSError("a bad disk"), None])
-    done = asyncio.Event()
-
-    async def heal(project, places):
-        if error := next(failing):
-            raise error
-        done.set()
-
-    healing = Healing(heal, lambda: [("mira", "demo")])
-    while not done.is_set():
-        healing.touched({("mira", "demo"): frozenset({"a"})})
-        await asyncio.sleep(0)
-
-
-async def test_many_places_are_one_whole():
-    slow = Slow(("mira", "demo"))
-    slow.healing.touched({("mira", "demo"): frozenset(map(str, range(1000)))})
-    await slow.begun.get()
-    slow.go_on.release()
-    assert slow.asked == [(("mira", "demo"), None)]
-
-
-def test_places_beside_projects_are_left_out():
-    paths = ["", "mira", "mira/demo", "mira/demo/a/b", "mira/.demo.1234.gone/x", ".hidden/x/y"]
-    assert by_project(paths) == {("mira", "demo"): {"", "a/b"}}

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -247,6 +249,33 @@ def test_programs_get_the_same_as_json(text):
     assert shown["options"]["listen"]["file"] is None
     assert set(shown["options"]) == set(OPTIONS)
     assert [file["read"] for file in shown["files"]] == [False, True]
+
+
+def agent(*arguments):
+    """Run the agent's program where no other configuration lies; return how it ended."""
+    command = [sys.executable, "-m", "compute_agent", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_program_shows_its_configuration(write):
+    path = write("one.json", watch=True)
+    done = agent("-c", path, "--show-config", "--json")
+    assert json.loads(done.stdout)["options"]["watch"]["file"] == str(path)
+    assert '"/projects"' in agent("-c", path, "--show-config").stdout
+
+
+def test_the_program_says_each_mistake_on_a_line_and_ends(text):
+    path = text("bad.json", '{"wach": true,\n"python": 3}')
+    done = agent("-c", path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"compute_agent: {path}:1: unknown option wach; did you mean watch?",
+        f"compute_agent: {path}:2: python: must be a string, not 3",
+    ]
+
+
+def test_json_without_show_config_is_refused():
+    assert agent("--json").returncode == 2
 
 
 def test_addresses_are_taken_apart(write):
