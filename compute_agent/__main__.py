@@ -15,7 +15,7 @@ import uvloop
 from compute_agent import catalog, config, server, stop_all
 from compute_agent.config import Config, ConfigError, showing
 from compute_agent.environments import NAMES, Environments
-from compute_agent.host import privileges
+from compute_agent.host import guarded, privileges
 from compute_agent.host.errors import HostError
 from compute_agent.host.process import die_with_parent
 from compute_agent.supervisor import Supervisor
@@ -37,6 +37,7 @@ def main() -> int:
         elif arguments.stop_all:
             asyncio.run(stop_all.stop_all(settings))
         else:
+            require_guarded(arguments.config)
             run(settings)
     except ConfigError as error:
         for problem in error.problems:
@@ -77,11 +78,18 @@ def prepare(settings: Config) -> None:
         environments.ensure(name, lambda line: print(line, flush=True))
 
 
+def require_guarded(given: Path | None) -> None:
+    """As a service account, refuse a program or configuration that others than root can change."""
+    if privileges.serves_others() and os.geteuid() != 0:
+        files = [path for path in (*config.DEFAULT_FILES, given) if path and path.exists()]
+        for path in (Path(__file__).parent, *files):
+            guarded.require(path)
+
+
 def run(settings: Config) -> None:
     """Run the agent until it is told to end; its apps go on."""
     if os.environ.get("AEN_SUPERVISED") == "1":
         die_with_parent()
-    privileges.serves_others()  # half of the capabilities: better no node than a half one
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )

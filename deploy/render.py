@@ -1,4 +1,4 @@
-"""Prints configuration for this site: ``python -m deploy.render supervisor|nginx|systemd``.
+"""Prints configuration: ``python -m deploy.render supervisor|nginx|systemd|node|sudoers``.
 
 Take it from the installed copy, with the environment that the site is started with:
 ``AEN_HOME/venv/bin/python -m deploy.render nginx > /etc/nginx/sites-available/aen``
@@ -7,9 +7,11 @@ Take it from the installed copy, with the environment that the site is started w
 import argparse
 import os
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy import options, paths, supervisor
+from deploy import node_service, options, paths, supervisor
+from deploy.node_service import NodeService
 from deploy.programs import HOSTS
 from deploy.say import problems_end_it
 from deploy.setup import Site
@@ -17,12 +19,27 @@ from deploy.setup import Site
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="deploy.render", description=__doc__)
-    parser.add_argument("what", choices=sorted(_KINDS))
+    parser.add_argument("what", choices=sorted([*_KINDS, *_NODE_KINDS]))
     parser.add_argument("--role", choices=sorted(HOSTS), default="all")
+    parser.add_argument(
+        "--account",
+        default=node_service.ACCOUNT,
+        help=f"node, sudoers: the account that runs the agent ({node_service.ACCOUNT})",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=node_service.CONFIG,
+        help=f"node, sudoers: the agent's configuration ({node_service.CONFIG})",
+    )
     given = parser.parse_args(arguments)
     with problems_end_it():
         uid = os.geteuid()
         layout = paths.locate(os.environ, uid)
+        if given.what in _NODE_KINDS:
+            node = NodeService(given.account, layout.python, given.config)
+            sys.stdout.write(_NODE_KINDS[given.what](node))
+            return
         site = Site(options.read(os.environ, uid, layout), layout, dict(os.environ))
         sys.stdout.write(_KINDS[given.what](site, given.role))
 
@@ -63,6 +80,7 @@ def systemd_unit(site: Site, role: str) -> str:
 
 
 _KINDS = {"supervisor": supervisor_conf, "nginx": nginx_conf, "systemd": systemd_unit}
+_NODE_KINDS = {"node": NodeService.unit, "sudoers": NodeService.sudoers}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from deploy.say import step
 
 #: Program to Debian package, and what is skipped without it.
 NEEDED = {
+    "sudo": ("sudo", "tests of the shipped rule for sudo"),
     "setfacl": ("acl", "tests that compare with setfacl"),
     "chromium": ("chromium", "tests in a browser"),
 }

@@ -22,7 +22,6 @@ __all__ = [
     "Tls",
     "load",
     "load_all",
-    "mode",
     "service_uid",
 ]
 

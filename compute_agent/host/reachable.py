@@ -10,13 +10,13 @@ def closed_ancestor(path: Path) -> Path | None:
 
     Every link on the way is followed, and the way to its target is checked too.
     """
-    for place in _way(path):
+    for place in way(path):
         if not place.stat().st_mode & stat.S_IXOTH:
             return place
     return None
 
 
-def _way(path: Path) -> list[Path]:
+def way(path: Path) -> list[Path]:
     """Return all directories that opening ``path`` goes through, outermost first."""
     found: list[Path] = []
     current = Path("/")

@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from node_client import Node, running, small_apps
+from node_client import CHECKOUT, Node, running, small_apps
 
 from compute_agent.config import Config
 from compute_agent.environments import Environments
 from compute_agent.host.errors import HostError
 from compute_agent.host.reachable import closed_ancestor
+from deploy.node_service import NodeService
 
 _counter = iter(range(1000))
 
@@ -129,3 +130,71 @@ def small_node(place, bare_environments):
     _needs_root()
     with running(Node(place, bare_environments | small_apps(place))) as node:
         yield node
+
+
+# --- a node that serves its people as root, or as an account of its own ---------------------------
+
+
+@pytest.fixture(scope="session")
+def service_account():
+    """A system account for an agent to run as."""
+    _needs_root()
+    name = f"aent{os.getpid()}svc"
+    subprocess.run(["useradd", "--system", "--user-group", "--no-create-home", name], check=True)
+    yield name
+    _remove_account(name)
+
+
+@pytest.fixture(scope="session")
+def service_python(interpreter):
+    """An installation that a service account can run and cannot change."""
+    _needs_root()
+    packages = next((CHECKOUT / ".venv").glob("lib/python*/site-packages"), None)
+    if packages is None or closed_ancestor(packages) or closed_ancestor(CHECKOUT / "compute_agent"):
+        pytest.skip("the packages that the agent needs cannot be reached by another account")
+    place = Path(f"/tmp/aent{os.getpid()}-venv")
+    subprocess.run(
+        [interpreter, "-m", "venv", "--without-pip", "--symlinks", place], check=True, umask=0o022
+    )
+    [site] = place.glob("lib/python*/site-packages")
+    (site / "aen.pth").write_text(f"{CHECKOUT}\n{packages}\n")
+    yield place / "bin/python"
+    shutil.rmtree(place)
+
+
+def as_service(node, account, python):
+    """Have the agent run as ``account`` with the capabilities that systemd would give it."""
+    node.run_by(NodeService(account, python, node.config).command()[:-4], account)
+
+
+def by_sudo(node, account, python):
+    """Have ``account`` start the agent by the shipped rule. Return the rule's file."""
+    if shutil.which("sudo") is None:
+        pytest.skip("there is no sudo here")
+    service = NodeService(account, python, node.config)
+    rule = Path(f"/etc/sudoers.d/aen-test-{os.getpid()}-{next(_counter)}")
+    rule.write_text(service.sudoers())
+    rule.chmod(0o440)
+    become = ("setpriv", f"--reuid={account}", f"--regid={account}", "--init-groups", "--")
+    node.run_by([*become, "sudo", "-n", *service.command()[:-4]], account)
+    return rule
+
+
+@pytest.fixture(params=["root", "capabilities", "sudo"])
+def any_node(request, place, bare_environments):
+    """The small node in each of the ways in which a node can serve its people's accounts."""
+    _needs_root()
+    node = Node(place, bare_environments | small_apps(place))
+    rule = None
+    if request.param != "root":
+        account, python = map(request.getfixturevalue, ("service_account", "service_python"))
+        if request.param == "sudo":
+            rule = by_sudo(node, account, python)
+        else:
+            as_service(node, account, python)
+    try:
+        with running(node):
+            yield node
+    finally:
+        if rule is not None:
+            rule.unlink()

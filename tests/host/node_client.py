@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -48,6 +49,8 @@ class Node:
         self.root = place / "projects"
         self.socket = self.run_dir / "agent.sock"
         self.config = place / "config.json"
+        if "state_dir" in settings:
+            settings = settings | {"state_dir": str(_state(place, Path(settings["state_dir"])))}
         defaults = {
             "listen": f"unix:{self.socket}",
             "project_root": str(self.root),
@@ -56,10 +59,18 @@ class Node:
         }
         self.config.write_text(json.dumps(defaults | settings))
         self._command = list(command) or [sys.executable]
+        #: What runs the agent's program for something else than serving.
+        self._tools = self._command
         self._environment = environment or (os.environ | {"PYTHONPATH": str(CHECKOUT)})
         self.process = None
+        #: As whom the agent runs.
+        self.account = "root"
 
     # --- the agent ---
+
+    def run_by(self, command, account):
+        """Have the agent run by another command, which makes it ``account``'s."""
+        self._command, self.account = command, account
 
     def start(self):
         with (self.place / "agent.log").open("ab") as log:
@@ -72,7 +83,7 @@ class Node:
 
     def run_agent(self, *arguments):
         """Run the agent's program for something else than serving; return its exit code."""
-        command = [*self._command, "-m", "compute_agent", "-c", str(self.config), *arguments]
+        command = [*self._tools, "-m", "compute_agent", "-c", str(self.config), *arguments]
         return subprocess.run(
             command, cwd="/", env=self._environment, timeout=DEADLINE, check=False
         ).returncode
@@ -83,10 +94,17 @@ class Node:
             return self.call("GET", "/v1/health")[0] == 200
         return False
 
+    def agent(self):
+        """Return the id of the agent's own process, which sudo may have started."""
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+            sock.connect(str(self.socket))
+            peer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return struct.unpack("3i", peer)[0]
+
     def kill(self):
         """Kill the agent at once, as a crash would."""
-        self.process.kill()
-        self.process.wait()
+        os.kill(self.agent(), signal.SIGKILL)
+        self.process.wait(20)
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
@@ -207,6 +225,16 @@ class Node:
 
     def project(self, owner, name="demo"):
         return self.root / owner / name
+
+
+def _state(place, built):
+    """Return a node's own state, in which only the environments are those that were built."""
+    if built.is_relative_to(place):
+        return built
+    state = place / "state"
+    state.mkdir(mode=0o755, exist_ok=True)
+    (state / "environments").symlink_to(built / "environments")
+    return state
 
 
 def spec(owner, project="demo", members=()):
