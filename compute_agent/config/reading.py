@@ -76,6 +76,8 @@ def _check_writers(info: os.stat_result) -> None:
     """Refuse a file by which somebody else would decide what runs as this process's account."""
     if info.st_uid not in (0, os.geteuid()):
         raise OSError(f"belongs to the account with uid {info.st_uid}, which could change it")
+    if os.geteuid() == 0 and info.st_gid != 0 and info.st_mode & stat.S_IWGRP:
+        raise OSError(f"can be changed by the group {info.st_gid}; chmod g-w would mend that")
     if info.st_mode & stat.S_IWOTH:
         raise OSError("can be changed by everybody; chmod o-w would mend that")
 

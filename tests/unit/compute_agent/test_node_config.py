@@ -87,6 +87,16 @@ def test_a_file_that_belongs_to_somebody_else_is_refused(write):
     ]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another group")
+def test_a_file_that_a_group_may_change_is_refused_as_root(write):
+    path = write("group.json")
+    path.chmod(0o664)
+    os.chown(path, -1, 12345)
+    assert problems(path) == [
+        "group.json: can be changed by the group 12345; chmod g-w would mend that"
+    ]
+
+
 # --- mistakes -------------------------------------------------------------------------------------
 
 
