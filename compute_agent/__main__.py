@@ -81,7 +81,7 @@ def prepare(settings: Config) -> None:
 def require_guarded(given: Path | None) -> None:
     """As a service account, refuse a program or configuration that others than root can change."""
     if privileges.serves_others() and os.geteuid() != 0:
-        files = [path for path in (*config.DEFAULT_FILES, given) if path and path.exists()]
+        files = [path for path in (*config.FILES, given) if path and path.exists()]
         for path in (Path(__file__).parent, *files):
             guarded.require(path)
 
