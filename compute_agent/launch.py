@@ -17,9 +17,11 @@ from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
 from compute_agent.host.errors import HostError, explain
 from compute_agent.host.permissions import Cancelled
+from compute_agent.passes import Passes, Tell
 from compute_agent.project import Projects
 from compute_agent.protocol import Launch, ProjectSpec
 from compute_agent.record import Record
+from compute_agent.specs import Specs
 
 _LOOK_AGAIN = 0.02
 _P = ParamSpec("_P")
@@ -33,11 +35,12 @@ class Stopped(Exception):
 class Launcher:
     """Takes launches through their steps; those of one project one after the other."""
 
-    def __init__(self, config: Config, catalog: Catalog) -> None:
+    def __init__(self, config: Config, catalog: Catalog, tell: Tell) -> None:
         self._config = config
         self._catalog = catalog
         self.environments = Environments(config)
         self.projects = Projects(config, self.environments)
+        self.passes = Passes(self.projects, Specs(Path(config.state_dir) / "projects"), tell)
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
 
     def lock(self, project: ProjectSpec) -> asyncio.Lock:
@@ -124,7 +127,8 @@ class _Attempt:
         async with _step(self._record, "directory") as done:
             done(await self._blocking(projects.make_directory, project))
         async with _step(self._record, "permissions") as done:
-            done(await self._blocking(projects.secure, project, self._cancelled))
+            self._go_on()
+            done(await self._launcher.passes.first(project))
         async with _step(self._record, "environment") as done:
             name = self._launch.environment
             done(await self._blocking(projects.ensure_environment, project, name, self._cancelled))
@@ -146,15 +150,17 @@ class _Attempt:
 
     async def _blocking(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Do ``work`` in a thread; stop between two such pieces if the app was stopped."""
-        if self._cancelled.is_set():
-            raise Stopped
+        self._go_on()
         try:
             return await asyncio.to_thread(work, *args, **kwargs)
         except Cancelled:
             raise Stopped from None
         finally:
-            if self._cancelled.is_set():
-                raise Stopped
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._cancelled.is_set():
+            raise Stopped
 
 
 @contextlib.asynccontextmanager

@@ -57,16 +57,19 @@ class Projects:
                 self._skeleton,
             )
 
-    def secure(self, project: ProjectSpec, cancelled: threading.Event) -> str:
-        """Give the project's files to its team. Nothing is done where there is no directory."""
-        rules = self._rules(project)
+    def begin_pass(self, project: ProjectSpec, known: Path) -> "ProjectPass | None":
+        """Return a pass that gives the project's files to its team, not begun yet.
+
+        ``known`` is where it keeps what it finds to be right. ``None`` without a directory.
+        """
+        rules, notes = self._rules(project)
         with (
             _explained("set the permissions", self.home(project)),
             contextlib.suppress(FileNotFoundError),
             self._opened(project) as fd,
         ):
-            return str(permissions.secure(fd, rules, cancelled))
-        return "no directory yet"
+            return ProjectPass(self.home(project), os.dup(fd), rules, known, notes)
+        return None
 
     def set_aside(self, project: ProjectSpec) -> None:
         """Take the project's directory out of its place."""
@@ -123,18 +126,37 @@ class Projects:
         with directories.project_directory(self._root, project.owner, project.name) as fd:
             yield fd
 
-    def _rules(self, project: ProjectSpec) -> permissions.Rules:
+    def _rules(self, project: ProjectSpec) -> tuple[permissions.Rules, list[str]]:
+        """Return whom the files are for, and a note for each person who cannot be named.
+
+        Somebody else's account that cannot be had must not keep the owner from starting.
+        """
         owner = self.account(project.owner_account)
         if not privileges.serves_others():
-            return permissions.Rules(owner.uid, owner.group)
+            return permissions.Rules(owner.uid, owner.group), []
+        notes: list[str] = []
+        uids: dict[str, int] = {}
+        given = [person.account for person in project.members]
+        given += [override.account for override in project.overrides]
+        for name in dict.fromkeys(given):
+            try:
+                uids[name] = self.account(name).uid
+            except HostError as error:
+                notes.append(f"no rights for {name}: {error.cause}")
         members = [
-            (self.account(member.account).uid, 7 if member.access == "rwx" else 5)
+            (uids[member.account], acl.bits(member.access))
             for member in project.members
-            if member.account != project.owner_account
+            if member.account in uids and member.account != project.owner_account
         ]
+        overrides = tuple(
+            permissions.Override(one.id, one.path, uids[one.account], acl.bits(one.access))
+            for one in project.overrides
+            if one.account in uids
+        )
         service = service_uid(self._config)
-        spared = frozenset({0, os.geteuid()} | ({service} if service is not None else set()))
-        return permissions.Rules(owner.uid, owner.group, acl.named(members), spared)
+        spared = frozenset({0} if service is None else {0, service})
+        named = acl.named(members)
+        return permissions.Rules(owner.uid, owner.group, named, spared, overrides=overrides), notes
 
     def _version(self, project: int, name: str) -> str | None:
         """Return the Python version of an environment, ``None`` when there is no such one."""
@@ -154,7 +176,7 @@ class Projects:
         """Build the clone beside the project, where only the node can enter; then move it in."""
         template = self._environments.ensure("default")
         owner = self.account(project.owner_account)
-        rules = self._rules(project)
+        rules, _ = self._rules(project)
         group = owner.gid if rules.group is None else rules.group
         clone = Clone(owner.uid, group)
         with directories.stage(self._root, project.owner, project.name) as stage:
@@ -166,6 +188,41 @@ class Projects:
                 permissions.secure(envs, rules, cancelled)
                 _move_in(project=fd, stage=stage, staged_envs=envs, name=name)
         return "cloned" if clone.linked else "copied (its files are on another disk)"
+
+
+class ProjectPass:
+    """A pass over a project's files, its errors in words. It holds the directory until closed."""
+
+    def __init__(
+        self, place: Path, directory: int, rules: permissions.Rules, known: Path, notes: list[str]
+    ) -> None:
+        self._place = place
+        self._directory = directory
+        self._pass = permissions.Pass(directory, rules, known)
+        self._notes = notes
+        self.outcome = permissions.Outcome()
+
+    @property
+    def looked_at(self) -> int:
+        return self._pass.looked_at
+
+    def first(self, seconds: float) -> bool:
+        """Do what fits into ``seconds``; say whether that was all. Raises ``HostError``."""
+        with _explained("set the permissions", self._place):
+            done = self._pass.first(seconds)
+        if done:
+            self.rest(threading.Event())
+        return done
+
+    def rest(self, cancelled: threading.Event) -> None:
+        """Do what is left. Raises ``HostError``, ``Cancelled``."""
+        with _explained("set the permissions", self._place):
+            self.outcome = self._pass.rest(cancelled)
+        for note in self._notes:
+            self.outcome.note(note)
+
+    def close(self) -> None:
+        os.close(self._directory)
 
 
 def _names_of_environments(project: int) -> list[str]:

@@ -69,6 +69,7 @@ class Removals:
                 await removal.before.done.wait()
                 removal.before = None
             await asyncio.to_thread(projects.set_aside, project)
+            await self._launcher.passes.end(project)
             await self._until_over(removal.apps)
             async with self._launcher.lock(project):
                 # Once more: a launch that was just being prepared may have made it again.

@@ -61,7 +61,7 @@ class Supervisor:
         self.registry = Registry(self._run_dir)
         #: What went wrong with a project, by its name, until it went right.
         self.problems: dict[str, str] = {}
-        self._launcher = Launcher(config, catalog)
+        self._launcher = Launcher(config, catalog, self._passed)
         self._removals = Removals(self._launcher, self.registry)
         self._runners: dict[str, runners.Runner] = {}
         self._cancelled: dict[str, threading.Event] = {}
@@ -79,7 +79,7 @@ class Supervisor:
             case Forget():
                 self._forget(command.app_id)
             case SecureProject(project):
-                self._begin(self._on_project("Permissions", project, self._secure(project)))
+                self._secure(project)
             case RemoveProject(project):
                 self._remove(project)
 
@@ -141,21 +141,36 @@ class Supervisor:
     async def _on_project(
         self, doing: str, project: ProjectSpec, work: Coroutine[None, None, str]
     ) -> None:
-        """Do ``work``; keep what went wrong as a problem of the node until it goes right."""
-        name = f"{project.owner}/{project.name}"
+        """Do ``work`` and note how it ended."""
         try:
             fact = await work
         except HostError as error:
-            _log.error("%s of %s: %s", doing, name, error.cause)
-            self.problems[name] = f"{doing} of {name}: {error.cause} {error.mend}".strip()
+            self._note(doing, project, "", error)
         else:
+            self._note(doing, project, fact, None)
+
+    def _note(self, doing: str, project: ProjectSpec, fact: str, error: HostError | None) -> None:
+        """Keep what went wrong as a problem of the node until it goes right."""
+        name = f"{project.owner}/{project.name}"
+        if error is None:
             _log.info("%s of %s: %s", doing, name, fact)
             self.problems.pop(name, None)
+        else:
+            _log.error("%s of %s: %s", doing, name, error.cause)
+            self.problems[name] = f"{doing} of {name}: {error.cause} {error.mend}".strip()
 
-    async def _secure(self, project: ProjectSpec) -> str:
-        async with self._launcher.lock(project):
-            never = threading.Event()
-            return await asyncio.to_thread(self._launcher.projects.secure, project, never)
+    def _secure(self, project: ProjectSpec) -> None:
+        self._begin(self._launcher.passes.whole(project, self._launcher.lock(project)))
+
+    def _passed(
+        self, project: ProjectSpec, fact: str, error: HostError | None, later: bool
+    ) -> None:
+        """Note how a pass ended, for its launches too if they did not wait for it."""
+        self._note("Permissions", project, fact, error)
+        if later:
+            for app in self.registry.live:
+                if app.launch is not None and _is_in(app.launch, project):
+                    app.say("permissions", error.cause if error else fact)
 
     def _remove(self, project: ProjectSpec) -> None:
         """End the apps that are there now, and take the directory; what comes later waits."""
@@ -271,6 +286,8 @@ class Supervisor:
         for app in self.registry.read():
             if not app.is_over:
                 self._resume(app)
+        for project in self._launcher.passes.unsettled():
+            self._secure(project)
         self._begin(self._removals.delete_leftovers())
 
     def _resume(self, app: Record) -> None:
@@ -334,6 +351,7 @@ class Supervisor:
 
     def release(self) -> None:
         """Let go of everything; apps go on without the agent."""
+        self._launcher.passes.release()
         for task in self._tasks:
             task.cancel()
         for runner in self._runners.values():

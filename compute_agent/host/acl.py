@@ -65,3 +65,8 @@ def decode(value: bytes) -> list[tuple[int, int, int]]:
 def named(users: Iterable[tuple[int, int]]) -> Named:
     """Return the named entries in the order in which they are stored, one for each user."""
     return tuple(sorted(dict(users).items()))
+
+
+def bits(access: str) -> int:
+    """Return the rights that ``ls`` would show as ``access``, for instance ``r-x``."""
+    return sum(bit for bit, letter in zip((4, 2, 1), access, strict=True) if letter != "-")

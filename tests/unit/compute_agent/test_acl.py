@@ -41,3 +41,7 @@ def test_entries_are_stored_in_the_kernels_order(owner, group, other, users):
 def test_what_is_no_acl_is_refused(value):
     with pytest.raises(ValueError, match="not a POSIX ACL"):
         acl.decode(value)
+
+
+def test_rights_are_read_as_ls_shows_them():
+    assert [acl.bits(access) for access in ("---", "r--", "r-x", "rwx")] == [0, 4, 5, 7]
