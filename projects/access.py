@@ -65,6 +65,18 @@ def require(user: User, project: Project, permission: authz.Permission) -> None:
     raise Forbidden(f"Your role in {project} does not allow this. Ask {project.owner.username}.")
 
 
+def may_set_for(by: User, project: Project, user: User) -> bool:
+    """Say whether ``by`` may set what ``user`` may do with files: never what an owner may."""
+    return may_set_role(role_of(by, project), role_of(user, project))
+
+
+def may_set_role(mine: Role | None, role: Role | None) -> bool:
+    """The same by roles: what managers may do, oneself included, is the owner's matter."""
+    if role == "owner" or not authz.allows(mine, "set_access"):
+        return False
+    return mine == "owner" or role != "manager"
+
+
 def get_project(user: User, owner: str, name: str) -> Project:
     """Return a project the person may see; ``Http404`` for all others, there or not."""
     rows = Project.objects.select_related("owner", "data_center", "node")

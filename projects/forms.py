@@ -12,6 +12,7 @@ from .actions import DESCRIPTION_LIMIT, SUMMARY_LIMIT
 from .models import Project
 
 VISIBILITY = [("private", "Private"), ("public", "Public")]
+_AS_TYPED = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 
 
 class NewProjectForm(AenForm):
@@ -72,18 +73,58 @@ class MemberForm(AenForm):
         label="Add a person",
         max_length=150,
         error_messages={"required": "Type the user name of the person to add."},
-        widget=forms.TextInput(
-            attrs={
-                "autocomplete": "off",
-                "autocapitalize": "none",
-                "spellcheck": "false",
-                "placeholder": "Name or user name",
-            }
-        ),
+        widget=forms.TextInput(attrs=_AS_TYPED | {"placeholder": "Name or user name"}),
     )
     role = forms.ChoiceField(
         choices=[(role, role.capitalize()) for role in reversed(list(ACCESS))], initial="editor"
     )
+
+
+class CheckForm(AenForm):
+    """Whose access to what: ``user`` empty is oneself, ``path`` empty the project's folder."""
+
+    user = forms.CharField(label="Person", required=False, max_length=150)
+    path = forms.CharField(label="File or folder", required=False, max_length=5000)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id="id_check_%s", **kwargs)
+        self.fields["path"].widget.attrs |= _AS_TYPED | {"placeholder": "the project’s folder"}
+
+
+class OverrideForm(AenForm):
+    """Rights set by hand. No tick at all is a setting, too: no access."""
+
+    path = forms.CharField(
+        label="File or folder",
+        max_length=5000,
+        strip=False,
+        error_messages={"required": "Name a file or folder in the project, for example data/raw."},
+        widget=forms.TextInput(attrs=_AS_TYPED | {"placeholder": "data/raw"}),
+    )
+    user = forms.CharField(
+        label="Person",
+        max_length=150,
+        error_messages={"required": "Type the user name of a person."},
+    )
+    access = forms.CharField(required=False, max_length=10)
+    read = forms.BooleanField(required=False, initial=True)
+    write = forms.BooleanField(required=False)
+    run = forms.BooleanField(label="Run, enter", required=False, initial=True)
+
+    def clean(self) -> dict[str, Any]:
+        """Take a blank beside the path as a slip, unless a button of ours sent it."""
+        given = super().clean() or self.cleaned_data
+        if not given.get("access") and "path" in given:
+            given["path"] = given["path"].strip()
+        return given
+
+    @property
+    def rights(self) -> str:
+        """What was ticked, as ``ls`` writes it."""
+        given = self.cleaned_data
+        ticks = [("read", "r"), ("write", "w"), ("run", "x")]
+        ticked = "".join(letter if given[name] else "-" for name, letter in ticks)
+        return given["access"] or ticked
 
 
 class DeleteForm(AenForm):

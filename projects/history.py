@@ -27,7 +27,7 @@ _SENTENCES: dict[str, tuple[str, str, str]] = {
 }
 #: The same for what is set on files by hand: before and after the path.
 _BY_HAND = {
-    "access.set": ("set", "for {0} to: {1}"),
+    "access.set": ("set", "to {1} for {0}"),
     "access.remove": ("cleared what was set on", "for {0}"),
 }
 #: An end repeats what "stopped" said, and a start is news only until something came of it.

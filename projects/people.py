@@ -110,12 +110,14 @@ class Option:
     role: Role | None
 
 
-def suggest(project: Project, typed: str) -> list[Option]:
+def suggest(project: Project, typed: str, *, team_first: bool = False) -> list[Option]:
     """Return people whose user name or name contains ``typed``: beginnings first, the team last."""
     match = Q(username__icontains=typed) | Q(first_name__icontains=typed)
     found = list(User.objects.filter(match, is_active=True).order_by("username")[: 3 * SUGGESTIONS])
     roles = {user.pk: role for user, role in access.team(project)}
-    found.sort(key=lambda u: (u.pk in roles, not u.username.startswith(typed), u.username))
+    found.sort(
+        key=lambda u: ((u.pk in roles) != team_first, not u.username.startswith(typed), u.username)
+    )
     return [
         Option(u, _bold(u.username, typed), _bold(u.first_name, typed), roles.get(u.pk))
         for u in found[:SUGGESTIONS]

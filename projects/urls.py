@@ -4,7 +4,7 @@ from django.urls import include, path, register_converter
 
 from accounts.names import PATTERN
 
-from .views import lists, manage, project, settings
+from .views import lists, manage, permissions, project, settings
 
 
 class Name:
@@ -30,6 +30,7 @@ _manage = [
 ]
 
 _PROJECT = "<name:owner>/<name:name>"
+_PERMISSIONS = f"{_PROJECT}/permissions"
 _SETTINGS = f"{_PROJECT}/settings"
 _project = [
     path(_PROJECT, project.project, name="project"),
@@ -40,6 +41,10 @@ _project = [
     path(f"{_PROJECT}/apps/<name:app>/start", project.start, name="start"),
     path(f"{_PROJECT}/apps/<name:app>/stop", project.stop, name="stop"),
     path(f"{_PROJECT}/apps/<name:app>/reset", project.reset, name="reset"),
+    path(_PERMISSIONS, permissions.permissions, name="permissions"),
+    path(f"{_PERMISSIONS}/set", permissions.set_override, name="set-override"),
+    path(f"{_PERMISSIONS}/clear", permissions.clear_override, name="clear-override"),
+    path(f"{_PERMISSIONS}/suggest", permissions.suggest, name="suggest-for-files"),
     path(_SETTINGS, settings.general, name="settings"),
     path(f"{_SETTINGS}/preview", settings.preview, name="preview"),
     path(f"{_SETTINGS}/team", settings.team, name="team"),

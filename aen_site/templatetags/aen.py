@@ -5,12 +5,13 @@ from zlib import crc32
 
 from django import template
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from accounts import notes
 from aen_site import icons
 from projects.plain import plain as safe_to_see
+from projects.rights import in_words
 
 register = template.Library()
 
@@ -44,6 +45,23 @@ def avatar(person: object) -> SafeString:
 def dot(state: str) -> SafeString:
     """Return the mark of a state; the word beside it is the caller's."""
     return format_html('<span class="aen-dot aen-dot-{}" aria-hidden="true"></span>', state)
+
+
+@register.simple_tag
+def rights(letters: str, before: str = "") -> SafeString:
+    """Return rights (``r-x``) as three boxes. What ``before`` had more is marked as taken away."""
+    boxes = format_html_join("", '<i class="{}">{}</i>', _boxes(letters, before or letters))
+    return format_html(
+        '<span class="aen-rights" role="img" aria-label="{}">{}</span>', in_words(letters), boxes
+    )
+
+
+def _boxes(letters: str, before: str) -> list[tuple[str, str]]:
+    found = []
+    for now, once in zip(letters, before, strict=True):
+        kind = "on" if now != "-" else "cut" if once != "-" else "off"
+        found.append((f"aen-right-{kind}", once if once != "-" else "–"))
+    return found
 
 
 @register.simple_tag(takes_context=True)

@@ -3,7 +3,7 @@
 Pages, REST, the admin and commands call these, and nothing else changes the rows.
 """
 
-from .apps import reset_app, start_app, stop_app, stop_instance, stop_project
+from .apps import reset_app, start_app, stop_app, stop_instance, stop_project, stoppable
 from .permissions import remove_override, set_override
 from .project import (
     DESCRIPTION_LIMIT,
@@ -31,5 +31,6 @@ __all__ = [
     "stop_app",
     "stop_instance",
     "stop_project",
+    "stoppable",
     "update_project",
 ]

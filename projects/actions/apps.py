@@ -108,11 +108,14 @@ def stop_instance(instance_id: UUID, *, by: User) -> None:
 def stop_project(project: Project, *, by: User) -> None:
     """Stop the apps of a project: one's own, or everybody's where one may."""
     access.require(by, project, "start")
-    rows = active_in(project)
-    if not access.may(by, project, "stop_any"):
-        rows = rows.filter(user=by)
-    for instance in rows:
+    for instance in stoppable(project, by=by):
         ask_to_stop(instance, by=by)
+
+
+def stoppable(project: Project, *, by: User) -> "AppInstance.objects":
+    """Return what ``stop_project`` would end."""
+    rows = active_in(project).exclude(state="stopping")
+    return rows if access.may(by, project, "stop_any") else rows.filter(user=by)
 
 
 def ask_to_stop(instance: AppInstance, *, by: User | None) -> None:

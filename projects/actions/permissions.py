@@ -91,7 +91,7 @@ def remove_override(project: Project, username: str, path: str, *, by: User) -> 
 def _check(project: Project, user: User, by: User) -> None:
     """Rights of managers, one's own included, are the owner's matter, as their role is."""
     access.require(by, project, "set_access")
-    if access.role_of(user, project) == "manager" and by.pk != project.owner_id:
+    if not access.may_set_for(by, project, user):
         owner = project.owner.username
         raise Forbidden(f"{user.username} is a manager. Only {owner} sets what managers may do.")
 

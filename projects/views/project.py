@@ -4,7 +4,7 @@ from django.conf import settings
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import notes
 from accounts.errors import Conflict, Invalid
@@ -23,11 +23,14 @@ def frame(project: Project, user: User, part: str) -> dict[str, object]:
         "project": project,
         "part": part,
         "role": access.role_of(user, project),
+        "may_see_access": access.may(user, project, "see_access"),
+        "may_stop_any": access.may(user, project, "stop_any"),
         "may_edit": access.may(user, project, "edit"),
         "may_manage_team": access.may(user, project, "manage_team"),
         "may_publish": access.may(user, project, "publish"),
         "may_delete": access.may(user, project, "delete"),
         "pill": _pill(project, user),
+        "stoppable": actions.stoppable(project, by=user).count(),
     }
 
 
@@ -85,7 +88,7 @@ def part(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 
 
 def _part(request: HttpRequest, row: Project, found: workspace.Workspace) -> HttpResponse:
-    context = {"project": row, "workspace": found, "pill": _pill(row, request.user), "poll": True}
+    context = frame(row, request.user, "overview") | {"workspace": found, "poll": True}
     return render(request, "projects/workspace_swap.html", context)
 
 
@@ -135,11 +138,23 @@ def reset(request: HttpRequest, owner: str, name: str, app: str) -> HttpResponse
 
 
 @page
-@require_POST
+@require_http_methods(["GET", "POST"])
 def stop_all(request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    """GET lists what would end; POST does it."""
     row = access.get_project(request.user, owner, name)
-    actions.stop_project(row, by=request.user)
-    return _after(request, row)
+    access.require(request.user, row, "start")
+    if request.method == "POST":
+        actions.stop_project(row, by=request.user)
+        return _after(request, row)
+    ending = [_offered(run) for run in actions.stoppable(row, by=request.user)]
+    whole = "" if request.htmx else "_page"
+    context = frame(row, request.user, "overview") | {"ending": ending}
+    return render(request, f"projects/confirm/stop{whole}.html", context)
+
+
+def _offered(run: AppInstance) -> AppInstance:
+    run.offer = catalog.offer_of(run)
+    return run
 
 
 def _after(request: HttpRequest, row: Project, problem: str = "") -> HttpResponse:

@@ -152,47 +152,52 @@
     setTimeout(() => { label.textContent = before; }, 1500);
   });
 
-  /* --- choosing a person as one types --- */
-  const options = () => all('#people [role="option"]');
-  const mark = (option) => {
-    for (const each of options()) each.setAttribute("aria-selected", String(each === option));
-    const field = $("[data-combo]");
+  /* --- choosing a person as one types: each field names its list in aria-controls --- */
+  const listOf = (field) => document.getElementById(field.getAttribute("aria-controls"));
+  const fieldOf = (list) => $(`[data-combo][aria-controls="${list.id}"]`);
+  const optionsOf = (field) => all('[role="option"]', listOf(field));
+  const mark = (field, option) => {
+    for (const each of optionsOf(field)) each.setAttribute("aria-selected", String(each === option));
     if (option) field.setAttribute("aria-activedescendant", option.id);
     else field.removeAttribute("aria-activedescendant");
     option?.scrollIntoView({ block: "nearest" });
   };
-  const closeOptions = () => {
-    $("#people")?.replaceChildren();
-    $("[data-combo]")?.setAttribute("aria-expanded", "false");
-    $("[data-combo]")?.removeAttribute("aria-activedescendant");
+  const closeOptions = (field) => {
+    listOf(field)?.replaceChildren();
+    field.setAttribute("aria-expanded", "false");
+    field.removeAttribute("aria-activedescendant");
   };
-  const choose = (option) => {
-    $("[data-combo]").value = option.dataset.value;
-    closeOptions();
-    $("[data-combo]").focus();
+  const choose = (field, option) => {
+    field.value = option.dataset.value;
+    closeOptions(field);
+    field.focus();
   };
-  on("keydown", "[data-combo]", (event) => {
-    const found = options();
+  on("keydown", "[data-combo]", (event, field) => {
+    const found = optionsOf(field);
     const at = found.findIndex((option) => option.getAttribute("aria-selected") === "true");
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       if (!found.length) return;
       event.preventDefault();
       const step = event.key === "ArrowDown" ? 1 : -1;
-      mark(found[(at + step + found.length) % found.length]);
+      mark(field, found[(at + step + found.length) % found.length]);
     } else if (event.key === "Enter" && at >= 0) {
       event.preventDefault();
-      choose(found[at]);
+      choose(field, found[at]);
     } else if (event.key === "Escape") {
-      closeOptions();
+      closeOptions(field);
     }
   });
-  on("mousedown", '#people [role="option"]', (event, option) => { event.preventDefault(); choose(option); });
-  on("focusout", "[data-combo]", () => setTimeout(closeOptions, 150));
+  on("mousedown", '.aen-options [role="option"]', (event, option) => {
+    event.preventDefault();
+    choose(fieldOf(option.closest(".aen-options")), option);
+  });
+  on("focusout", "[data-combo]", (event, field) => setTimeout(() => closeOptions(field), 150));
   document.addEventListener("htmx:afterSwap", (event) => {
-    if (event.target.id !== "people") return;
-    const found = options();
-    $("[data-combo]").setAttribute("aria-expanded", String(found.length > 0));
-    if (found.length) mark(found[0]);
+    if (!event.target.matches?.(".aen-options")) return;
+    const field = fieldOf(event.target);
+    const found = optionsOf(field);
+    field.setAttribute("aria-expanded", String(found.length > 0));
+    if (found.length) mark(field, found[0]);
   });
 
   /* --- the moving part of a project's page --- */

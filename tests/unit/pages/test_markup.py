@@ -7,6 +7,7 @@ NASTY = "<script>alert(1)</script>'\"&\x1b[31m"
 PAGES = [
     "/", "/?tab=public", "/?tab=owned", "/explore/", "/explore/?q=<script>", "/running/", "/new/",
     "/accounts/", "/mira/forecast", "/mira/forecast/activity", "/mira/forecast/settings",
+    "/mira/forecast/permissions", "/mira/forecast/permissions?path=x", "/mira/forecast/apps/stop",
     "/mira/forecast/settings/team", "/mira/forecast/settings/team/edda/remove",
     "/mira/forecast/settings/visibility", "/mira/forecast/settings/data-center",
     "/mira/forecast/settings/delete", "/manage/", "/manage/users", "/manage/audit",
@@ -23,7 +24,7 @@ def mira(browse, cast):
 
 
 @pytest.fixture
-def lively(run, cast):
+def lively(run, cast, answering):
     """Runs in every state, with text in them that an app wrote."""
     step = {"step": "account", "at": 0, "seconds": 0.1, "fact": NASTY}
     run(

@@ -5,11 +5,13 @@ from django.test import Client
 
 PROJECT = "/mira/forecast"
 OF_A_PROJECT = [
-    "", "/workspace", "/activity", "/settings", "/settings/team", "/settings/team/suggest",
+    "", "/workspace", "/activity", "/permissions", "/permissions?path=x", "/permissions/suggest",
+    "/apps/stop", "/settings", "/settings/team", "/settings/team/suggest",
     "/settings/team/edda/remove", "/settings/visibility", "/settings/data-center", "/settings/delete",
 ]  # fmt: skip
 POSTS_OF_A_PROJECT = [
-    "/apps/lab/start", "/apps/lab/stop", "/apps/lab/reset", "/apps/stop", "/settings",
+    "/apps/lab/start", "/apps/lab/stop", "/apps/lab/reset", "/apps/stop", "/permissions/set",
+    "/permissions/clear", "/settings",
     "/settings/preview", "/settings/team/add", "/settings/team/edda/role",
     "/settings/team/edda/remove", "/settings/visibility", "/settings/delete",
 ]  # fmt: skip
@@ -42,7 +44,8 @@ def test_an_outsider_changes_nothing(project, browse, part):
 
 @pytest.mark.parametrize("part", POSTS_OF_A_PROJECT)
 def test_nothing_is_changed_by_get(project, browse, part):
-    pages = {"/settings", "/settings/team/edda/remove", "/settings/visibility", "/settings/delete"}
+    pages = {"/apps/stop", "/settings", "/settings/team/edda/remove", "/settings/visibility",
+             "/settings/delete"}  # fmt: skip
     assert browse("mira").get(PROJECT + part).status_code == (200 if part in pages else 405)
     project.refresh_from_db()
 
@@ -60,6 +63,9 @@ def test_a_form_without_its_token_is_refused(project, cast, path):
     ("part", "allowed"),
     [
         ("", {"mira", "max", "edda", "vera"}),
+        ("/permissions", {"mira", "max", "edda", "vera"}),
+        ("/permissions/suggest", {"mira", "max"}),
+        ("/apps/stop", {"mira", "max", "edda"}),
         ("/settings", {"mira", "max", "edda"}),
         ("/settings/team", {"mira", "max", "edda", "vera"}),
         ("/settings/team/suggest", {"mira", "max"}),

@@ -108,7 +108,7 @@ def test_what_was_set_is_told_in_the_projects_history(placed, cast):
     actions.set_override(placed, "edda", "data", "r-x", by=cast.mira)
     event = history.of_project(placed)[0]
     words = " ".join([event.who, event.before, event.what, event.after])
-    assert words == "mira set data for edda to: read only"
+    assert words == "mira set data to read only for edda"
 
 
 # --- who may -------------------------------------------------------------------------------------

@@ -1,0 +1,137 @@
+"""What a node found on somebody's rights, told in sentences: for the page and for ``aen_check``."""
+
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from accounts.authz import ACCESS
+from accounts.models import User
+from compute_agent.protocol import Look
+
+from .models import PathOverride
+from .plain import plain
+from .questions import Answer
+from .rights import in_words, series, verbs
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing that counts. ``verdict``: gives, decides, or stops."""
+
+    text: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """``short``: two or three words. ``kind``: how good it is: full, part, none or missing."""
+
+    headline: str
+    short: str
+    kind: str
+    reasons: list[Reason]
+    looks: list[Look]
+    cause: str
+    mend: str
+
+
+def tell(answer: Answer) -> Told:
+    """Return the answer of a node in words."""
+    said = answer.said
+    return Told(
+        headline=_headline(answer),
+        short=_short(said.kind, said.access),
+        kind=_kind(said.kind, said.access),
+        reasons=_reasons(answer),
+        looks=list(said.looks),
+        cause=plain(said.cause),
+        mend=plain(said.mend),
+    )
+
+
+def place(path: str) -> str:
+    """Return how a path is called: the empty one is the project's own folder."""
+    return path or "the project’s folder"
+
+
+def _headline(answer: Answer) -> str:
+    who, where, said = answer.user.username, place(answer.path), answer.said
+    if said.kind == "missing" and not any(_is_wall(look) for look in said.looks[-1:]):
+        return (
+            f"{where[0].upper()}{where[1:]} is not there."
+            if not answer.path
+            else f"There is no {where}."
+        )
+    can, cannot = verbs(said.access, said.kind)
+    if not can:
+        return f"{who} can do nothing with {where}."
+    but = f", but not {series(cannot, 'or')}" if cannot else ""
+    return f"{who} can {series(can)} {where}{but}."
+
+
+def _short(kind: str, rights: str) -> str:
+    if kind == "missing":
+        return "Not there" if rights == "---" else "Missing"
+    can, cannot = verbs(rights, kind)
+    if not can:
+        return "No access"
+    if not cannot:
+        return "Read and write" if "read" in can and "write" in can else series(can).capitalize()
+    return (
+        "Read only" if "write" in cannot and "read" in can else f"{series(can)} only".capitalize()
+    )
+
+
+def _kind(kind: str, rights: str) -> str:
+    if kind == "missing":
+        return "missing"
+    can, cannot = verbs(rights, kind)
+    return "none" if not can else "part" if cannot else "full"
+
+
+# --- why -----------------------------------------------------------------------------------------
+
+
+def _reasons(answer: Answer) -> list[Reason]:
+    stops = [reason for look in answer.said.looks for reason in _stop(look, answer)]
+    given = [_role(answer)]
+    if answer.override:
+        given.append(Reason(_by_hand(answer.override, answer.user), "gives"))
+    if not stops:
+        given[-1] = Reason(given[-1].text, "decides")
+    return [*given, *stops]
+
+
+def _role(answer: Answer) -> Reason:
+    who, role = answer.user.username, answer.role
+    if role is None:
+        return Reason(f"{who} is not in the team, which gives only the folder public.", "gives")
+    if role == "owner":
+        return Reason(f"{who} owns the project, which gives read and write.", "gives")
+    a = "an" if role == "editor" else "a"
+    return Reason(f"{who} is {a} {role}, which gives {in_words(ACCESS[role])}.", "gives")
+
+
+def _by_hand(row: PathOverride, user: User) -> str:
+    at = timezone.localtime(row.set_at)
+    what = f"{row.set_by_name} set {place(row.path)} to {in_words(row.access)} for {user.username}"
+    return f"{what} by hand, {at.day} {at:%b %Y}. Every start keeps this."
+
+
+def _stop(look: Look, answer: Answer) -> list[Reason]:
+    """Return what in one place takes away more than roles and settings by hand do."""
+    if look.rights != look.effective:
+        cut = f"The mask of {place(look.path)} cuts what {look.entry} gives from {look.rights} to"
+        return [Reason(f"{cut} {look.effective}.", "stops")]
+    if look.path != answer.path and _is_wall(look) and not _is_meant(look, answer):
+        return [Reason(f"{place(look.path).capitalize() if not look.path else look.path} "
+                       "can’t be entered.", "stops")]  # fmt: skip
+    return []
+
+
+def _is_wall(look: Look) -> bool:
+    return look.effective[2] == "-"
+
+
+def _is_meant(look: Look, answer: Answer) -> bool:
+    return answer.override is not None and answer.override.path == look.path
