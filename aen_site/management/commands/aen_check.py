@@ -1,4 +1,4 @@
-"""What is wrong with this installation, and how to mend it."""
+"""What is wrong with this installation, or with one project, and how to mend it."""
 
 import json
 from argparse import ArgumentParser
@@ -7,26 +7,46 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from accounts.errors import ActionError
 from accounts.models import User
 from aen_site import health
 from datacenters.models import Gateway
+from projects import checking
+from projects.models import Project
 
 #: One finding: what is wrong, and what mends it.
 Finding = tuple[str, str]
 
 
 class Command(BaseCommand):
-    help = "Say what is wrong with this installation and how to mend it. Exits 1 if anything is."
+    help = (
+        "Say what is wrong with this installation, or with one project and who may do what in it, "
+        "and how to mend it. Exits 1 if anything is."
+    )
     requires_system_checks = "__all__"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true")
+        parser.add_argument(
+            "--project", metavar="OWNER/NAME", help="check this project and its permissions instead"
+        )
+        parser.add_argument("--user", default="", help="whose access to explain (else the owner’s)")
+        parser.add_argument(
+            "--path", default="", help="the file or folder in the project (else the project’s own)"
+        )
 
     def handle(self, **options: Any) -> None:
+        if options["project"]:
+            self._project(options)
+            return
+        if options["user"] or options["path"]:
+            raise CommandError(
+                "--user and --path say what to explain of a --project. Name that, too."
+            )
         findings = list(find())
         if options["json"]:
             rows = [{"problem": problem, "mend": mend} for problem, mend in findings]
@@ -37,6 +57,23 @@ class Command(BaseCommand):
             for problem, mend in findings:
                 self.stdout.write(f"{problem}\n    {mend}")
         if findings:
+            raise SystemExit(1)
+
+    def _project(self, options: dict[str, Any]) -> None:
+        owner, _, name = options["project"].partition("/")
+        rows = Project.objects.select_related("owner", "node", "data_center")
+        project = rows.filter(owner__username=owner, name=name).first()
+        if project is None:
+            raise CommandError(f"There is no project “{options['project']}”. Write OWNER/NAME.")
+        try:
+            found = checking.check(project, options["user"], options["path"])
+        except ActionError as refusal:
+            raise CommandError(refusal.detail) from refusal
+        if options["json"]:
+            self.stdout.write(json.dumps(checking.as_json(found), indent=2))
+        else:
+            self.stdout.write("\n".join(checking.lines(found)))
+        if found.problems:
             raise SystemExit(1)
 
 

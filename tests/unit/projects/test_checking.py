@@ -1,0 +1,112 @@
+"""``aen_check --project``: what an administrator is told of one project."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from compute_agent.protocol import Look
+from datacenters import outbox
+from datacenters.models import Node, NodeCommand
+from projects import actions, questions
+
+MENDED = {
+    "kind": "file", "access": "r--", "looks": (Look("x", "user:edda:", "rw-", "r--"),),
+    "cause": "The mask cuts it.", "mend": "Start an app.",
+}  # fmt: skip
+
+
+def check(*args, fails=False):
+    out = StringIO()
+    try:
+        call_command("aen_check", "--project", "mira/forecast", *args, stdout=out)
+    except SystemExit as ended:
+        assert (ended.code, fails) == (1, True)
+    else:
+        assert not fails
+    return out.getvalue()
+
+
+def test_a_project_in_order_is_told_with_team_and_what_is_set(answering, project, cast, center):
+    actions.set_override(project, "edda", "data/raw", "r-x", by=cast.max)
+    list(outbox.due(center.row.pk))
+    words = check("--user", "edda", "--path", "data/raw")
+    for line in (
+        "Its files are on node-1, which is up.",
+        "  rwx  max (max), manager",
+        "  r-x  vera (vera), viewer",
+        "  r-x  edda on data/raw, by max, ",
+        "edda can read and enter data/raw, but not write.",
+        "(decides)",
+        "Nothing is wrong.",
+    ):
+        assert line in words
+
+
+def test_without_a_person_and_path_it_is_about_the_owner_and_the_projects_folder(answering):
+    check()
+    (asked,) = answering.asked
+    assert (asked.account, asked.path) == ("mira", "")
+
+
+def test_what_the_node_would_have_mended_is_a_failure(answering):
+    answering.says = MENDED
+    words = check("--user", "edda", "--path", "x", fails=True)
+    assert "Wrong: The mask cuts it.\n    Start an app." in words
+    assert "user:edda:rw-, cut to r--" in words
+
+
+def test_a_node_that_is_away_is_a_failure_and_is_not_asked(answering):
+    Node.objects.update(up=False, cause="Connection refused.")
+    words = check(fails=True)
+    assert words.count("Connection refused.") == 1
+    assert answering.asked == []
+
+
+def test_a_node_that_says_nothing_is_a_failure(answering, monkeypatch):
+    monkeypatch.setattr(questions, "PATIENCE", 0.02)
+    answering.silent = True
+    assert "node-1 did not answer" in check(fails=True)
+
+
+def test_a_change_that_waits_is_a_failure_until_it_was_handed_over(
+    answering, project, cast, center
+):
+    actions.set_role(project, "otto", "viewer", by=cast.mira)
+    assert "has not been handed to node-1 yet" in check(fails=True)
+    list(outbox.due(center.row.pk))
+    assert "handed over" in check()
+    NodeCommand.objects.all().delete()
+    assert "handed over" in check()
+
+
+def test_a_project_that_was_never_started_is_no_failure(project):
+    assert "never started" in check()
+
+
+def test_all_of_it_as_json(answering, project, cast, center):
+    actions.set_override(project, "otto", "data", "---", by=cast.mira)
+    list(outbox.due(center.row.pk))
+    found = json.loads(check("--json", "--user", "otto", "--path", "data/"))
+    assert [row["role"] for row in found["team"]] == ["owner", "manager", "editor", "viewer"]
+    assert found["overrides"][0]["user"] == "otto"
+    assert found["handed_over_at"] > found["changed_at"]
+    assert found["explanation"]["access"] == "r-x"
+    assert found["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--project", "mira/nothing"), "no project"),
+        (("--project", "forecast"), "OWNER/NAME"),
+        (("--project", "mira/forecast", "--user", "nobody"), "no user"),
+        (("--project", "mira/forecast", "--path", "../x"), "“..”"),
+        (("--user", "mira"), "--project"),
+    ],
+)
+def test_what_cannot_be_checked_is_one_line_and_a_failure(answering, args, words):
+    with pytest.raises(CommandError, match=words) as refused:
+        call_command("aen_check", *args)
+    assert "\n" not in str(refused.value)
