@@ -20,18 +20,25 @@ Named = tuple[tuple[int, int], ...]
 
 
 class Acl(NamedTuple):
-    """Rights as bits (4 read, 2 write, 1 execute); ``users`` are (uid, rights), sorted."""
+    """Rights as bits (4 read, 2 write, 1 execute); ``users`` are (uid, rights), sorted, and
+    ``groups`` (gid, rights)."""
 
     owner: int
     group: int
     other: int
     users: Named = ()
+    groups: Named = ()
+
+    @property
+    def names(self) -> bool:
+        """Whether it says more than a mode can."""
+        return bool(self.users or self.groups)
 
     @property
     def mask(self) -> int:
         """The union of all that the mask limits, so that it never reduces an entry."""
         rights = self.group
-        for _, granted in self.users:
+        for _, granted in (*self.users, *self.groups):
             rights |= granted
         return rights
 
@@ -46,7 +53,8 @@ def encode(acl: Acl) -> bytes:
     parts = [_VERSION, _ENTRY.pack(USER_OBJ, acl.owner, _NO_ID)]
     parts += [_ENTRY.pack(USER, rights, uid) for uid, rights in sorted(acl.users)]
     parts.append(_ENTRY.pack(GROUP_OBJ, acl.group, _NO_ID))
-    if acl.users:
+    parts += [_ENTRY.pack(GROUP, rights, gid) for gid, rights in sorted(acl.groups)]
+    if acl.names:
         parts.append(_ENTRY.pack(MASK, acl.mask, _NO_ID))
     parts.append(_ENTRY.pack(OTHER, acl.other, _NO_ID))
     return b"".join(parts)
@@ -62,9 +70,9 @@ def decode(value: bytes) -> list[tuple[int, int, int]]:
     return list(_ENTRY.iter_unpack(value[4:]))
 
 
-def named(users: Iterable[tuple[int, int]]) -> Named:
-    """Return the named entries in the order in which they are stored, one for each user."""
-    return tuple(sorted(dict(users).items()))
+def named(entries: Iterable[tuple[int, int]]) -> Named:
+    """Return named entries in the order in which they are stored, one for each id."""
+    return tuple(sorted(dict(entries).items()))
 
 
 def bits(access: str) -> int:

@@ -206,7 +206,7 @@ def test_a_hard_link_to_somebody_elses_file_outside_is_left_alone_and_reported(t
     outcome = team.secure()
     assert stat.S_IMODE(outside.stat().st_mode) == 0o600
     assert not team.may(team.mira, "read", outside)
-    assert outcome.notes == ["a hard link to a file outside the project"]
+    assert outcome.notes == ["innocent.txt is a hard link to a file outside the project"]
 
 
 def test_a_members_hard_links_inside_the_project_are_the_teams(team):

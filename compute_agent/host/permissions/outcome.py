@@ -2,23 +2,22 @@
 
 from dataclasses import dataclass, field
 
-_MOST_NOTES = 20
-
 
 @dataclass
 class Outcome:
-    """What a pass did: counts of entries, and a note for each that was left alone on purpose.
+    """What a pass did: counts of entries, and notes on those that are not as the rules want them.
 
-    A note begins with the entry's path relative to the project.
+    A note begins with the entry's path relative to the project; there are 20 at most. ``failed``
+    counts entries that should have been changed and could not be.
     """
 
     changed: int = 0
     unchanged: int = 0
     notes: list[str] = field(default_factory=list)
+    failed: int = 0
 
     def note(self, text: str) -> None:
-        if len(self.notes) < _MOST_NOTES:
-            self.notes.append(text)
+        self.notes.append(text)
 
     def __str__(self) -> str:
         parts = [f"{self.unchanged:,} unchanged"]
