@@ -12,6 +12,7 @@ import uvicorn
 
 from .config import ConfigError, load, read_secret
 from .consumers.websocket import MAX_MESSAGE
+from .express import Connection
 
 
 def main() -> int:
@@ -32,7 +33,7 @@ def main() -> int:
         host=os.environ.get("AEN_BIND", "127.0.0.1"),
         port=int(os.environ.get("AEN_GATEWAY_PORT", "8089")),
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="websockets-sansio",
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,

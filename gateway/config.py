@@ -39,6 +39,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     #: Longest time in seconds for which a grant is remembered, whatever the server says.
     max_ttl: Annotated[float, Meta(ge=0, le=600)] = 60.0
 
+    #: Serve sessions already granted below ASGI; without, all goes through the consumers.
+    express: bool = True
+
     @property
     def public_origin(self) -> bytes:
         """The ``Origin`` that browsers send for pages of this gateway: no default port."""

@@ -14,13 +14,12 @@ from .forwarding import (
     Cookies,
     Header,
     Headers,
-    bearer_of,
-    check_headers,
+    Sent,
     check_path,
-    cookies_of,
     header,
     is_project_path,
     parse_app_path,
+    read_fields,
     same_origin,
     split_query,
 )
@@ -64,34 +63,47 @@ class Gate:
 
     async def admit(self, scope: Scope) -> Admitted:
         """Return what the request may reach; raises ``TurnedAway``."""
-        headers: Headers = scope["headers"]
-        path, size = self._path(scope)
-        cookies = cookies_of(headers)
-        if size > MAX_HEADER_BYTES or len(cookies.sessions) > MAX_SESSIONS:
-            raise TurnedAway(pages.too_large(SIGNOUT), fields=_clearing(cookies, path))
-        bearer = bearer_of(headers, cookies.sessions)
-        if bearer is None and not cookies.sessions:
-            bearer, _ = split_query(scope["query_string"])
-        question = AccessQuestion(path.owner, path.project, path.app, cookies.sessions, bearer)
+        path = self._path(scope)
+        try:
+            sent = read_fields(scope["headers"])
+        except BadRequest as error:
+            raise TurnedAway(pages.bad_request(str(error))) from error
+        question = _question(scope, path, sent)
         grant = self._access.known(question) or await self._ask(scope, question)
-        if grant.token is None or bearer is None:
-            self._check_origin(scope)
-        return Admitted(path, cookies, question, grant)
+        return self._admitted(scope, path, sent, question, grant)
 
-    def _path(self, scope: Scope) -> tuple[AppPath, int]:
-        """Return the app that is asked for, and the size of the request's header fields."""
+    def remembered(self, scope: Scope, sent: Sent) -> Admitted | None:
+        """Return what the request may reach if no one must be asked; ``None`` is for ``admit``."""
+        try:
+            path = self._path(scope)
+            question = _question(scope, path, sent)
+            grant = self._access.known(question)
+            if grant is None:
+                return None
+            return self._admitted(scope, path, sent, question, grant)
+        except TurnedAway:
+            return None
+
+    def _admitted(
+        self, scope: Scope, path: AppPath, sent: Sent, question: AccessQuestion, grant: Grant
+    ) -> Admitted:
+        if grant.token is None or question.bearer is None:
+            self._check_origin(scope, sent)
+        return Admitted(path, sent.cookies, question, grant)
+
+    def _path(self, scope: Scope) -> AppPath:
+        """Return the app that is asked for."""
         raw: bytes = scope["raw_path"]
         path = parse_app_path(raw)
         if path is None:
             raise self._elsewhere(raw)
         try:
             check_path(raw)
-            size = check_headers(scope["headers"])
         except BadRequest as error:
             raise TurnedAway(pages.bad_request(str(error))) from error
         if len(raw) < len(path.prefix):
             raise TurnedAway(location=path.prefix.decode() + _query(scope))
-        return path, size
+        return path
 
     def _elsewhere(self, raw: bytes) -> TurnedAway:
         if raw == b"/" or is_project_path(raw):
@@ -144,15 +156,22 @@ class Gate:
             return TurnedAway(pages.sign_in_loop(SIGNOUT))
         return TurnedAway(location=location, fields=fields)
 
-    def _check_origin(self, scope: Scope) -> None:
+    def _check_origin(self, scope: Scope, sent: Sent) -> None:
         """Refuse what another site's page does with a person's cookie (security case 1)."""
-        headers: Headers = scope["headers"]
-        origin = header(headers, b"origin")
-        if scope["type"] == "http" and (scope["method"] in _SAFE_METHODS or not origin):
+        if scope["type"] == "http" and (scope["method"] in _SAFE_METHODS or not sent.origin):
             return
-        host = header(headers, b"host")
-        if not same_origin(origin, host, self._config.public_origin):
+        if not same_origin(sent.origin, sent.host, self._config.public_origin):
             raise TurnedAway(pages.bad_origin())
+
+
+def _question(scope: Scope, path: AppPath, sent: Sent) -> AccessQuestion:
+    """Return what to ask about the request; raises ``TurnedAway`` if its fields are too large."""
+    sessions, bearer = sent.cookies.sessions, sent.bearer
+    if sent.size > MAX_HEADER_BYTES or len(sessions) > MAX_SESSIONS:
+        raise TurnedAway(pages.too_large(SIGNOUT), fields=_clearing(sent.cookies, path))
+    if bearer is None and not sessions:
+        bearer, _ = split_query(scope["query_string"])
+    return AccessQuestion(path.owner, path.project, path.app, sessions, bearer)
 
 
 def _is_public_host(config: Config, host: bytes) -> bool:

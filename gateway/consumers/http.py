@@ -7,25 +7,27 @@ import time
 from channels.consumer import AsyncConsumer
 
 from .. import pages
+from ..answers import framed, own_answer
 from ..core import Gateway
 from ..forwarding import (
     BadRequest,
     Framing,
+    chunk,
     framing_of,
     header,
+    is_repeatable,
     serialize_request,
     to_app,
     to_client,
 )
 from ..gate import Admitted, Scope, TurnedAway
 from ..upstream import AppResponse, AppUnreachable, Splice
-from .passage import ClientGone, Passage, Receive, Send, framed, own_answer
+from .passage import ClientGone, Passage, Receive, Send
 
 log = logging.getLogger("gateway.http")
 
 #: Seconds after which we listen for a client that goes away; most responses are done before.
 WATCH_AFTER = 0.05
-_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 
 
 class _Stale(Exception):
@@ -106,7 +108,7 @@ class _Exchange(Passage):
     async def _attempt(self, admitted: Admitted, *, again: bool) -> None:
         key = (admitted.grant.node, admitted.grant.app_id)
         pool = self.gateway.pool
-        repeatable = not self._more and self.scope["method"] in _IDEMPOTENT
+        repeatable = not self._more and is_repeatable(self.scope["method"])
         stream = None if again else pool.take(key, fresh=not repeatable)
         if stream is None:
             stream = await self.connect(admitted)
@@ -123,7 +125,7 @@ class _Exchange(Passage):
 
     def _write_request(self, admitted: Admitted, stream: Splice) -> None:
         fields = to_app(
-            self.scope["headers"], admitted.cookies.rest, self.forwarded(), stream.inject
+            self.scope["headers"], admitted.cookies.rest, self.forwarded(), dict(stream.inject)
         )
         if self._framing.kind == "length":
             fields.append((b"content-length", str(self._framing.length).encode()))
@@ -133,10 +135,7 @@ class _Exchange(Passage):
         stream.write(head + self._coded(self._first, last=not self._more))
 
     def _coded(self, body: bytes, *, last: bool) -> bytes:
-        if self._framing.kind != "chunked":
-            return body
-        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        return chunk + b"0\r\n\r\n" if last else chunk
+        return chunk(body, last=last) if self._framing.kind == "chunked" else body
 
     # --- the client's side -----------------------------------------------------------------------
 

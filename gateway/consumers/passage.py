@@ -6,10 +6,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .. import pages
 from ..access import ServerAway
+from ..answers import framed, own_answer
 from ..core import Gateway
-from ..forwarding import Headers, forwarded_fields, header, split_query
+from ..forwarding import Headers, forwarded_fields, header, target_of
 from ..gate import Admitted, Scope, TurnedAway
 from ..upstream import AppRefused, AppUnreachable, Splice
 
@@ -100,31 +100,8 @@ class Passage:
         self.gateway.log.add(address, self.user, what, status or 499, seconds)
 
     def target(self) -> bytes:
-        """Return path and query, byte for byte as the client sent them, less a token of ours."""
-        _, query = split_query(self.scope["query_string"])
-        raw: bytes = self.scope["raw_path"]
-        return raw + b"?" + query if query else raw
-
-
-def framed(headers: Headers) -> bool:
-    """Return whether the request has a body."""
-    return any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)
-
-
-def own_answer(
-    gateway: Gateway, headers: Headers, turned: TurnedAway
-) -> tuple[int, Headers, bytes]:
-    """Return status, header fields and body of an answer that the gateway gives itself."""
-    if turned.page is None:
-        fields = [
-            (b"location", turned.location.encode("latin-1")),
-            (b"cache-control", b"no-store"),
-            (b"content-length", b"0"),
-        ]
-        return 302, fields + turned.fields, b""
-    html = pages.wants_html(headers)
-    fields, body = pages.render(turned.page, html=html, home=gateway.config.server_public)
-    return turned.page.status, fields + turned.fields, body
+        """Return what the app is asked for."""
+        return target_of(self.scope["raw_path"], self.scope["query_string"])
 
 
 async def send_answer(gateway: Gateway, scope: Scope, send: Send, turned: TurnedAway) -> None:

@@ -15,11 +15,12 @@ from websockets.protocol import OPEN
 from websockets.uri import WebSocketURI
 
 from .. import pages
+from ..answers import own_answer
 from ..core import Gateway
 from ..forwarding import Headers, to_app_websocket, to_client
 from ..gate import Admitted, Scope, TurnedAway
 from ..upstream import AppUnreachable, Splice
-from .passage import ClientGone, Passage, Receive, Send, own_answer
+from .passage import ClientGone, Passage, Receive, Send
 
 log = logging.getLogger("gateway.websocket")
 
@@ -120,7 +121,7 @@ class _Socket(Passage):
 
     async def _handshake(self, admitted: Admitted, stream: Splice) -> Response:
         fields = to_app_websocket(
-            self.scope["headers"], admitted.cookies.rest, self.forwarded(), stream.inject
+            self.scope["headers"], admitted.cookies.rest, self.forwarded(), dict(stream.inject)
         )
         request = Request(self.target().decode("ascii"), self._app.connect().headers)
         del request.headers["Host"]

@@ -16,8 +16,18 @@ from .fields import (
     to_app_websocket,
     to_client,
 )
-from .framing import Framing, framing_of, serialize_request
-from .paths import AppPath, check_path, is_project_path, local_path, parse_app_path, split_query
+from .frames import Frames, close_frame
+from .framing import Framing, chunk, framing_of, is_repeatable, serialize_head, serialize_request
+from .paths import (
+    AppPath,
+    check_path,
+    is_project_path,
+    local_path,
+    parse_app_path,
+    split_query,
+    target_of,
+)
+from .request import Sent, read_fields
 from .types import BadRequest, Header, Headers
 
 __all__ = [
@@ -27,23 +37,31 @@ __all__ = [
     "AppPath",
     "BadRequest",
     "Cookies",
+    "Frames",
     "Framing",
     "Header",
     "Headers",
+    "Sent",
     "app_cookie",
     "bearer_of",
     "check_headers",
     "check_path",
+    "chunk",
+    "close_frame",
     "cookies_of",
     "forwarded_fields",
     "framing_of",
     "header",
     "is_project_path",
+    "is_repeatable",
     "local_path",
     "parse_app_path",
+    "read_fields",
     "same_origin",
+    "serialize_head",
     "serialize_request",
     "split_query",
+    "target_of",
     "to_app",
     "to_app_websocket",
     "to_client",

@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 
 from .types import BadRequest, Header, Headers
 
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
+
 
 class Framing(NamedTuple):
     """How a request's body is delimited; ``length`` counts for ``length`` only."""
@@ -29,14 +31,30 @@ def framing_of(headers: Iterable[Header]) -> Framing:
     return Framing("length", int(lengths[0]))
 
 
+def is_repeatable(method: str) -> bool:
+    """Return whether a request may be sent again when its connection was lost (RFC 9110, 9.2.2)."""
+    return method in _IDEMPOTENT
+
+
 def serialize_request(method: bytes, target: bytes, headers: Headers) -> bytes:
-    """Return the head of an HTTP/1.1 request.
+    """Return the head of an HTTP/1.1 request; raises ``BadRequest`` as ``serialize_head``."""
+    return serialize_head(method + b" " + target + b" HTTP/1.1", headers)
+
+
+def serialize_head(first: bytes, headers: Headers) -> bytes:
+    """Return the head of a message, whose first line is ``first``.
 
     Raises ``BadRequest`` if a name or value would end its line.
     """
-    lines = [method + b" " + target + b" HTTP/1.1"]
+    lines = [first]
     lines += [name + b": " + value for name, value in headers]
     head = b"\r\n".join([*lines, b"", b""])
     if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1 or b"\0" in head:
         raise BadRequest("A header field holds a line break.")
     return head
+
+
+def chunk(body: bytes, *, last: bool) -> bytes:
+    """Return ``body`` in the chunked coding, with the end of the message if it is the last."""
+    piece = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+    return piece + b"0\r\n\r\n" if last else piece

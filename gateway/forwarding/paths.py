@@ -63,6 +63,12 @@ def split_query(query: bytes) -> tuple[str | None, bytes]:
     return (ours[0].partition(b"=")[2].decode("latin-1") if ours else None), rest
 
 
+def target_of(raw_path: bytes, query: bytes) -> bytes:
+    """Return path and query, byte for byte as the client sent them, less a token of ours."""
+    _, query = split_query(query)
+    return raw_path + b"?" + query if query else raw_path
+
+
 def local_path(value: str) -> str:
     """Return ``value`` if it is a path of this gateway, else ``/``.
 

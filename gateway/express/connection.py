@@ -1,0 +1,136 @@
+"""A browser's connection: uvicorn's protocol, with the express way before it."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ..core import Gateway
+from .exchange import Exchange
+from .head import read_head
+
+#: Bytes that wait for a slow browser before its app is made to wait.
+WRITE_LIMIT = 256 * 1024
+
+
+class Connection(HttpToolsProtocol):
+    """Gives each request to an ``Exchange`` or, as it came, to uvicorn."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.gateway: Gateway = self.app_state["gateway"]
+        self._express = self.gateway.config.express
+        self._exchange: Exchange | None = None
+        self._held = b""  # what came behind the request under way
+        self._parsing = False  # uvicorn is in the middle of a message
+
+    # --- asyncio.Protocol ------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=WRITE_LIMIT)
+
+    def data_received(self, data: bytes) -> None:
+        if self._exchange is not None:
+            self._exchange.from_client(data)
+        elif not self._express or self._with_uvicorn() or not self._begin(data):
+            super().data_received(data)
+
+    def _with_uvicorn(self) -> bool:
+        """Whether uvicorn reads or answers a request, so that what comes is for it to order."""
+        return self._parsing or not (self.cycle is None or self.cycle.response_complete)
+
+    def _begin(self, data: bytes) -> bool:
+        """Begin an exchange; returns whether the request may take this way."""
+        head = read_head(data)
+        if head is None:
+            return False
+        scope = {
+            "type": "websocket" if head.fields.websocket else "http",
+            "method": head.method,
+            "raw_path": head.path,
+            "query_string": head.query,
+            "headers": head.fields.sent.headers,
+        }
+        admitted = self.gateway.gate.remembered(scope, head.fields.sent)
+        if admitted is None:
+            return False
+        self._unset_keepalive_if_required()
+        self._exchange = Exchange(self, head, admitted, data)
+        self._exchange.begin()
+        return True
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._exchange is not None:
+            self._exchange.client_full()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._exchange is not None:
+            self._exchange.client_ready()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_lost()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+    def shutdown(self) -> None:
+        if self._exchange is None:
+            super().shutdown()
+        else:
+            self._exchange.last = True
+
+    # --- where uvicorn's parser is ---------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._parsing = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._parsing = False
+        super().on_message_complete()
+
+    # --- for the exchange ------------------------------------------------------------------------
+
+    def hold(self, data: bytes) -> None:
+        """Keep what came behind the request under way, and read no more until that is answered."""
+        if data:
+            self._held += data
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on, unless something is held."""
+        if not self._held and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def fall_through(self, data: bytes) -> None:
+        """Leave a request to uvicorn of which nothing was answered and no app has seen a byte."""
+        self._exchange = None
+        held, self._held = self._held, b""
+        self.transport.resume_reading()
+        super().data_received(data + held)
+
+    def answered(self, *, last: bool) -> None:
+        """The exchange has ended: go on to the next request, or close."""
+        self._exchange = None
+        self.server_state.total_requests += 1
+        if last or self.transport.is_closing():
+            self.transport.close()
+            return
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+        if self._held:
+            held, self._held = self._held, b""
+            self.transport.resume_reading()
+            self.data_received(held)
+
+    def leave(self) -> bytes:
+        """Give the transport to another protocol; returns what had come and was not used."""
+        self._exchange = None
+        self.connections.discard(self)
+        self._unset_keepalive_if_required()
+        return self._held

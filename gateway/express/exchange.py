@@ -1,0 +1,319 @@
+"""One request on the express way: to the app and back, without a task or a message a piece."""
+
+import asyncio
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from websockets.utils import accept_key
+
+from .. import pages
+from ..answers import own_answer
+from ..forwarding import (
+    BadRequest,
+    Header,
+    Headers,
+    chunk,
+    forwarded_fields,
+    header,
+    is_repeatable,
+    serialize_head,
+    target_of,
+    to_app,
+    to_client,
+)
+from ..gate import Admitted, TurnedAway
+from ..upstream import AppResponse, AppUnreachable, Splice
+from .head import KEPT_BYTES, Head, read_block
+from .socket import Socket
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+#: Bytes kept of a request whose connection to the app is still being made.
+MAX_EARLY = 256 * 1024
+_STATUS = {status: line.rstrip() for status, line in STATUS_LINE.items()}
+_SWITCH: Headers = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
+
+
+class Exchange:
+    """A request, its way to the app, and the response's way back."""
+
+    __slots__ = (
+        "_admitted", "_again", "_began", "_client", "_coded", "_connecting", "_data", "_head",
+        "_response", "_status", "_stream", "_unsent", "last",
+    )  # fmt: skip
+
+    def __init__(self, client: "Connection", head: Head, admitted: Admitted, data: bytes) -> None:
+        self._began = time.monotonic()
+        self._client = client
+        self._head = head
+        self._admitted = admitted
+        self._data = data  # the request as it came, as long as it may have to begin again
+        self._unsent = head.fields.length  # bytes of the body that have not come yet
+        self._again = is_repeatable(head.method) and len(data) >= head.size + self._unsent
+        self._stream: Splice | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._response = AppResponse(head.method.encode(), upgrade=bool(head.fields.websocket))
+        self._status = 0
+        self._coded = False  # the answer goes out in chunks
+        self.last = False  # close after this one
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self._admitted.grant.node, self._admitted.grant.app_id
+
+    def begin(self) -> None:
+        """Send the request to the app, on an idle connection if there is one."""
+        gateway = self._client.gateway
+        gateway.access.hold(self._admitted.question, self._admitted.grant, self)
+        stream = gateway.pool.take(self._key, fresh=not self._again)
+        if stream is not None:
+            self._send(stream)
+        else:
+            self._connecting = asyncio.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        gateway = self._client.gateway
+        node = gateway.tunnel.node(self._admitted.grant.node)
+        try:
+            if node is None:
+                raise AppUnreachable
+            stream = await gateway.pool.open(self._key, node.connect)
+        except (AppUnreachable, OSError, TimeoutError):
+            self._fall_through()  # to where is waited, asked again and explained
+            return
+        self._connecting = None
+        self._send(stream)
+
+    def _fall_through(self) -> None:
+        self._release()
+        self._client.fall_through(self._data)
+
+    # --- to the app ------------------------------------------------------------------------------
+
+    def _send(self, stream: Splice) -> None:
+        self._stream = stream
+        head = self._head
+        whole = head.size + head.fields.length
+        target = target_of(head.path, head.query)
+        try:
+            fields = self._fields(stream)
+        except BadRequest:  # of the node's making: the request was read strictly
+            self._client.gateway.pool.discard(self._key, stream)
+            self._fall_through()
+            return
+        data, behind = self._data[:whole], self._data[whole:]
+        self._data = data if self._again else b""
+        self._unsent = whole - len(data)
+        stream.receiver = self
+        first = head.method.encode() + b" " + target + b" HTTP/1.1"
+        stream.write(first + fields + data[head.size :])
+        self._client.resume()
+        self._client.hold(behind)
+
+    def _fields(self, stream: Splice) -> bytes:
+        head = self._head
+        address = self._client.client
+        make = fields_to_app if len(head.block) <= KEPT_BYTES else fields_to_app.__wrapped__
+        return make(
+            head.block,
+            address[0] if address else "unknown",
+            self._client.gateway.config.public_scheme,
+            stream.inject,
+        )
+
+    def from_client(self, data: bytes) -> None:
+        """Take more from the browser: the body's rest, or what is behind it."""
+        if self._connecting is not None:
+            self._data += data
+            if len(self._data) > MAX_EARLY:
+                self._client.transport.pause_reading()
+            return
+        part = data[: self._unsent]
+        self._unsent -= len(part)
+        if self._stream is not None:
+            self._stream.write(part)
+            self._client.hold(data[len(part) :])
+        else:  # the answer is out already: the rest is read to leave the connection usable
+            self._client.hold(data[len(part) :])
+            if not self._unsent:
+                self._client.answered(last=self.last)
+
+    def app_full(self) -> None:
+        self._client.transport.pause_reading()
+
+    def app_ready(self) -> None:
+        self._client.resume()
+
+    # --- from the app ----------------------------------------------------------------------------
+
+    def from_app(self, data: bytes) -> None:
+        response, began = self._response, self._response.started
+        try:
+            response.feed(data)
+            if not response.started:
+                return
+            body = response.take()
+            head = b"" if began else self._begin_answer()
+        except (AppUnreachable, BadRequest) as error:
+            self._fail(str(error))
+            return
+        if response.switched:
+            self._switch(head)
+            return
+        self._pass(head, body)
+
+    def _pass(self, head: bytes, body: bytes) -> None:
+        complete = self._response.complete
+        if self._coded:
+            body = chunk(body, last=complete)
+        if head or body:
+            self._client.transport.write(head + body if head else body)
+        if complete:
+            self._finish()
+
+    def _begin_answer(self) -> bytes:
+        """Return the head of the answer; raises ``AppUnreachable`` if it cannot be passed on."""
+        response = self._response
+        fields = to_client(response.headers, self._admitted.path.prefix, response.status)
+        if response.status == 101:
+            if not response.switched or not self._is_agreed():
+                raise AppUnreachable("The app’s answer to the WebSocket is not valid.")
+            fields += _SWITCH
+        elif not header(fields, b"content-length"):
+            self._coded = self._head.method != "HEAD" and response.status not in (204, 304)
+            if self._coded:
+                fields.append((b"transfer-encoding", b"chunked"))
+        if self.last:
+            fields.append((b"connection", b"close"))
+        head = serialize_head(_STATUS[response.status], fields)
+        self._status = response.status
+        return head
+
+    def _is_agreed(self) -> bool:
+        agreed = header(self._response.headers, b"sec-websocket-accept")
+        return agreed == accept_key(self._head.fields.websocket.decode()).encode()
+
+    def app_ended(self) -> None:
+        """The app closed the connection: the end of its answer, or of an idle connection."""
+        stream, response = self._stream, self._response
+        if stream is None:
+            return
+        if not response.touched and stream.uses and self._again:
+            self._end_stream()
+            self._fall_through()  # the app had closed it before it saw the request
+            return
+        try:
+            response.feed_eof()
+        except AppUnreachable as error:
+            self._fail(str(error))
+            return
+        self._pass(b"", b"")
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        self._end_stream(keep=self._response.keep_alive and not self._unsent)
+        self._close()
+
+    def _close(self) -> None:
+        """The answer is out."""
+        self._release()
+        self._note()
+        if self.last or not self._unsent:
+            self._client.answered(last=self.last)
+        else:
+            self._client.resume()
+
+    def _fail(self, cause: str) -> None:
+        """Say that the app gave no answer; one that has begun can only be cut off."""
+        self._end_stream()
+        self._answer(TurnedAway(pages.app_unreachable(cause)))
+
+    def _answer(self, turned: TurnedAway) -> None:
+        self.last = True
+        if not self._status:
+            headers = self._head.fields.sent.headers
+            self._status, fields, body = own_answer(self._client.gateway, headers, turned)
+            fields.append((b"connection", b"close"))
+            self._client.transport.write(serialize_head(_STATUS[self._status], fields) + body)
+        self._close()
+
+    def revoke(self) -> None:
+        """End now, because the grant is gone."""
+        begun = bool(self._status)
+        self._cancel()
+        self._end_stream()
+        self._answer(TurnedAway(pages.forbidden("Your access has ended.")))
+        if begun:
+            self._client.transport.abort()
+
+    def client_lost(self) -> None:
+        """The browser went away, and so ends the app's work for it."""
+        if self._stream is None and self._connecting is None:
+            return
+        self._cancel()
+        self._end_stream()
+        self._release()
+        self._note()
+
+    def client_full(self) -> None:
+        if self._stream is not None:
+            self._stream.pause_reading()
+
+    def client_ready(self) -> None:
+        if self._stream is not None:
+            self._stream.resume_reading()
+
+    def _switch(self, head: bytes) -> None:
+        """Both have agreed on a WebSocket: pass bytes from here on."""
+        assert self._stream is not None
+        client, stream, self._stream = self._client, self._stream, None
+        stream.receiver = None
+        client.transport.write(head)
+        self._release()
+        address = client.client[0] if client.client else "-"
+        socket = Socket(client.gateway, self._admitted, stream, (address, self._head.path))
+        early = (client.leave(), self._response.rest)
+        socket.begin(client.transport, client.server_state, early)
+
+    def _cancel(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+
+    def _end_stream(self, *, keep: bool = False) -> None:
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        stream.receiver = None
+        stream.resume_reading()
+        pool = self._client.gateway.pool
+        (pool.give_back if keep else pool.discard)(self._key, stream)
+
+    def _release(self) -> None:
+        self._client.gateway.access.release(self._admitted.question, self)
+
+    def _note(self) -> None:
+        """Write the line of the access log; 499 stands for a client that went away first."""
+        client, head = self._client.client, self._head
+        what = ("WEBSOCKET" if head.fields.websocket else head.method, head.path)
+        user, seconds = self._admitted.grant.user, time.monotonic() - self._began
+        log = self._client.gateway.log
+        log.add(client[0] if client else "-", user, what, self._status or 499, seconds)
+
+
+@lru_cache(1024)
+def fields_to_app(block: bytes, client: str, scheme: bytes, inject: tuple[Header, ...]) -> bytes:
+    """Return what of a block of header fields goes to the app, from the line break before it."""
+    fields = read_block(block)
+    assert fields is not None  # it was read before
+    sent = fields.sent
+    passed = to_app(
+        sent.headers, sent.cookies.rest, forwarded_fields(client, scheme, sent.host), dict(inject)
+    )
+    if fields.length or header(sent.headers, b"content-length"):
+        passed.append((b"content-length", str(fields.length).encode()))
+    return serialize_head(b"", passed + (_SWITCH if fields.websocket else []))

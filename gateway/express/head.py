@@ -1,0 +1,85 @@
+"""Reading a request's head, if it is so plain that no two readers could differ on it."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from ..forwarding import BadRequest, Header, Headers, Sent, framing_of, header, read_fields
+
+_FIRST = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$-~]*) HTTP/1\.1\r\n")
+_NAME = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
+_FIELDS = re.compile(rb"(?:" + _NAME + rb":" + _VALUE + rb"\r\n)+")
+_FIELD = re.compile(rb"(" + _NAME + rb"):(" + _VALUE + rb")\r\n")
+#: A browser sends the same few blocks of fields over and over; of larger ones none is kept.
+KEPT, KEPT_BYTES = 1024, 4096
+
+
+class Fields(NamedTuple):
+    """``length``: bytes of the body. ``websocket``: the key of a handshake, or ``b""``."""
+
+    sent: Sent
+    length: int
+    websocket: bytes
+
+
+class Head(NamedTuple):
+    """``block``: the header fields as they came. ``size``: bytes of the head as a whole."""
+
+    method: str
+    path: bytes
+    query: bytes
+    block: bytes
+    fields: Fields
+    size: int
+
+
+def read_head(data: bytes) -> Head | None:
+    """Return the head that ``data`` begins with; ``None`` if it is not whole, or not plain."""
+    end = data.find(b"\r\n\r\n")
+    first = _FIRST.match(data)
+    if first is None or end < first.end():
+        return None
+    block = data[first.end() : end + 2]
+    fields = read_kept(block) if len(block) <= KEPT_BYTES else read_block(block)
+    if fields is None or (fields.websocket and first[1] != b"GET"):
+        return None
+    path, _, query = first[2].partition(b"?")
+    return Head(first[1].decode(), path, query, block, fields, end + 4)
+
+
+def read_block(block: bytes) -> Fields | None:
+    """Return what a block of header fields says; ``None`` if it is for uvicorn to judge."""
+    if _FIELDS.fullmatch(block) is None:
+        return None
+    headers: Headers = [
+        (name.lower(), value.strip(b" \t")) for name, value in _FIELD.findall(block)
+    ]
+    try:
+        sent, framing = read_fields(headers), framing_of(headers)
+    except BadRequest:
+        return None
+    if not sent.host or framing.kind == "chunked" or header(headers, b"expect"):
+        return None
+    wanted = _upgrade(headers)
+    if wanted is None or (wanted and framing.kind != "none"):
+        return None
+    return Fields(sent, framing.length, wanted)
+
+
+read_kept = lru_cache(KEPT)(read_block)
+
+
+def _upgrade(headers: list[Header]) -> bytes | None:
+    """Return the key if a WebSocket is asked for, ``b""`` if nothing is, ``None`` if all else is."""
+    connection = [value.lower() for name, value in headers if name == b"connection"]
+    tokens = {token.strip() for token in b",".join(connection).split(b",")} - {b"", b"keep-alive"}
+    upgrade = [value.lower() for name, value in headers if name == b"upgrade"]
+    if not tokens and not upgrade:
+        return b""
+    if tokens != {b"upgrade"} or upgrade != [b"websocket"]:
+        return None
+    if header(headers, b"sec-websocket-version") != b"13":
+        return None
+    keys = [value for name, value in headers if name == b"sec-websocket-key"]
+    return keys[0] if len(keys) == 1 and len(keys[0]) == 24 else None

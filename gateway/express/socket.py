@@ -1,0 +1,116 @@
+"""A WebSocket after both ends have agreed on it: bytes that pass, until either end, or we, end it.
+
+Frames stay as they are, compression and all. Only where those of the app begin and end is noted,
+so that a close frame of ours can say why it ends.
+"""
+
+import asyncio
+import time
+from typing import cast
+
+from uvicorn.server import ServerState
+
+from compute_agent.splice import Side, link
+
+from ..core import Gateway
+from ..forwarding import Frames, close_frame
+from ..gate import Admitted
+from ..upstream import Splice
+
+#: Close codes: "service restart", "bad gateway", and as registered by IANA "forbidden".
+RESTART, APP_LOST, REVOKED = 1012, 1014, 3003
+
+
+class Socket:
+    """What outlives the handshake: under which grant it is open, and what to note at its end."""
+
+    __slots__ = ("_admitted", "_app", "_began", "_browser", "_gateway", "_noted", "_stream")
+
+    def __init__(
+        self, gateway: Gateway, admitted: Admitted, stream: Splice, noted: tuple[str, bytes]
+    ) -> None:
+        self._gateway = gateway
+        self._admitted = admitted
+        self._stream = stream
+        self._noted = noted  # the client's address and the path
+        self._began = time.monotonic()
+        self._browser = _Browser(self)
+        self._app = _App(self)
+
+    def begin(
+        self, browser: asyncio.Transport, state: ServerState, early: tuple[bytes, bytes]
+    ) -> None:
+        """Take over both transports; ``early``: what had come from the browser and the app."""
+        self._gateway.access.hold(self._admitted.question, self._admitted.grant, self)
+        self._browser.early, self._app.early = early
+        self._browser.open = cast(set[object], state.connections)
+        self._browser.open.add(self._browser)  # with ``shutdown``, which is all that is used
+        for side, transport in (
+            (self._browser, browser),
+            (self._app, self._stream.transport),
+        ):
+            transport.set_protocol(side)
+            side.attach(transport)
+        link(self._browser, self._app)
+
+    def revoke(self) -> None:
+        """End now, because the grant is gone."""
+        self.end(REVOKED, "Your access has ended.")
+        self._stream.abort()
+
+    def end(self, code: int, reason: str = "") -> None:
+        """Tell the browser why it ends, where a frame can be put in, and close."""
+        browser = self._browser.transport
+        if browser is None or browser.is_closing():
+            return
+        frames = self._app.frames
+        if frames.between and not frames.closed:
+            frames.closed = True
+            browser.write(close_frame(code, reason))
+        browser.close()
+
+    def ended(self) -> None:
+        """Both ends are gone, or about to be."""
+        admitted, gateway = self._admitted, self._gateway
+        gateway.access.release(admitted.question, self)
+        gateway.pool.discard((admitted.grant.node, admitted.grant.app_id), self._stream)
+        address, path = self._noted
+        seconds = time.monotonic() - self._began
+        gateway.log.add(address, admitted.grant.user, ("WEBSOCKET", path), 101, seconds)
+
+
+class _Browser(Side):
+    def __init__(self, socket: Socket) -> None:
+        super().__init__()
+        self._socket = socket
+        self.open: set[object] = set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open.discard(self)
+        super().connection_lost(exc)
+        self._socket.ended()
+
+    def shutdown(self) -> None:
+        """The gateway is going down."""
+        self._socket.end(RESTART)
+
+
+class _App(Side):
+    def __init__(self, socket: Socket) -> None:
+        super().__init__()
+        self._socket = socket
+        self.frames = Frames()
+
+    def data_received(self, data: bytes) -> None:
+        self.frames.feed(data)
+        super().data_received(data)
+
+    def eof_received(self) -> bool:
+        if not self.frames.closed:
+            self._socket.end(APP_LOST)
+        return super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.frames.closed:
+            self._socket.end(APP_LOST)
+        super().connection_lost(exc)

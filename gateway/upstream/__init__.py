@@ -1,0 +1,12 @@
+"""A thin HTTP/1.1 client for apps, over connections that the node's agent splices to them.
+
+``Splice`` is the connection. ``AppResponse`` parses one response from it. ``Pool`` keeps the idle
+ones of each app.
+"""
+
+from .errors import AppRefused, AppUnreachable
+from .pool import Pool
+from .response import AppResponse
+from .splice import Splice
+
+__all__ = ["AppRefused", "AppResponse", "AppUnreachable", "Pool", "Splice"]

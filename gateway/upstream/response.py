@@ -1,0 +1,123 @@
+"""Reading one response of an app."""
+
+import httptools
+
+from ..forwarding import Headers, header
+from .errors import AppUnreachable
+
+
+class AppResponse:
+    """Parser of one response; feed it what the app sends until ``complete``.
+
+    With ``upgrade`` the response may be 101: then it is ``switched``, and ``rest`` is what came
+    behind it.
+    """
+
+    def __init__(self, method: bytes, *, upgrade: bool = False) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._head_only = method == b"HEAD"
+        self._upgrade = upgrade
+        self._delimited = False
+        self._left = 0  # bytes of a body whose length is known
+        self._extra = False
+        self._keep_alive = False
+        self.status = 0
+        self.headers: Headers = []
+        self.chunks: list[bytes] = []
+        self.started = False
+        self.complete = False
+        self.switched = False
+        self.touched = False
+        self.rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the app; raises ``AppUnreachable`` if they are no HTTP response."""
+        self.touched = True
+        if self._left:
+            self._pass(data)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as switch:
+            if not self._upgrade or self.status != 101:
+                raise AppUnreachable("The app changed the protocol, unasked.") from None
+            self.switched = True
+            self.rest = data[switch.args[0] :]
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, AppUnreachable):
+                raise error.__context__ from None
+            if not self.complete:
+                raise AppUnreachable("The app did not answer in HTTP.") from None
+            self._extra = True
+
+    def _pass(self, data: bytes) -> None:
+        """Take a piece of a body of known length, which needs no parser."""
+        self._extra = len(data) > self._left
+        self.chunks.append(data[: self._left] if self._extra else data)
+        self._left -= len(self.chunks[-1])
+        self.complete = not self._left
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether another request may follow on the same connection."""
+        return self.complete and self._keep_alive and not self._extra
+
+    def feed_eof(self) -> None:
+        """Take the end of the connection, which also ends a body of unknown length."""
+        if not self.started:
+            raise AppUnreachable("The app ended the connection without an answer.")
+        if self._delimited and not self.complete:
+            raise AppUnreachable("The app ended the connection in the middle of its answer.")
+        self.complete = True
+        self._keep_alive = False
+
+    def take(self) -> bytes:
+        """Return the body bytes parsed since the last call."""
+        if not self.chunks:
+            return b""
+        body = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+        self.chunks.clear()
+        return body
+
+    # --- httptools callbacks ---------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self._extra = True  # a second response that nobody asked for
+        else:
+            self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.started:  # what comes later are trailers, which are no header fields
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if self.complete or (100 <= status < 200 and not (status == 101 and self._upgrade)):
+            return  # interim answers are for us alone
+        if not 100 <= status < 600:
+            raise AppUnreachable("The app’s answer has a status that does not exist.")
+        self.status = status
+        self.started = True
+        self._keep_alive = self._parser.should_keep_alive()
+        coding = header(self.headers, b"transfer-encoding")
+        if coding and coding.lower() != b"chunked":
+            raise AppUnreachable("The app’s answer is in a coding that cannot be passed on.")
+        length = header(self.headers, b"content-length")
+        self._delimited = bool(coding or length) or status in (204, 304)
+        if self._head_only:
+            self.complete = True
+        elif status not in (101, 204, 304):
+            self._left = int(length or 0)
+
+    def on_body(self, body: bytes) -> None:
+        if self.complete:
+            self._extra = True
+            return
+        self.chunks.append(body)
+        if self._left:
+            self._left -= len(body)
+
+    def on_message_complete(self) -> None:
+        if self.started:
+            self.complete = True
