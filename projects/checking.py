@@ -50,7 +50,7 @@ def check(project: Project, username: str, path: str) -> Checked:
             found.problems.append((refusal.detail, "Look into gateway.log and compute.log."))
         return found
     found.told = tell(found.answer)
-    if found.told.mend:
+    if found.told.off:
         found.problems.append((found.told.cause, found.told.mend))
     return found
 

@@ -9,6 +9,7 @@ from accounts.models import User
 from compute_agent.protocol import Look
 
 from .models import PathOverride
+from .paths import is_in
 from .plain import plain
 from .questions import Answer
 from .rights import in_words, series, verbs
@@ -24,7 +25,10 @@ class Reason:
 
 @dataclass(frozen=True)
 class Told:
-    """``short``: two or three words. ``kind``: how good it is: full, part, none or missing."""
+    """``short``: two or three words. ``kind``: how good it is: full, part, none or missing.
+
+    ``off``: the disk gives more or less than role and settings by hand do.
+    """
 
     headline: str
     short: str
@@ -33,6 +37,7 @@ class Told:
     looks: list[Look]
     cause: str
     mend: str
+    off: bool
 
 
 def tell(answer: Answer) -> Told:
@@ -46,6 +51,7 @@ def tell(answer: Answer) -> Told:
         looks=list(said.looks),
         cause=plain(said.cause),
         mend=plain(said.mend),
+        off=_is_off(answer),
     )
 
 
@@ -56,7 +62,7 @@ def place(path: str) -> str:
 
 def _headline(answer: Answer) -> str:
     who, where, said = answer.user.username, place(answer.path), answer.said
-    if said.kind == "missing" and not any(_is_wall(look) for look in said.looks[-1:]):
+    if said.kind == "missing":
         return (
             f"{where[0].upper()}{where[1:]} is not there."
             if not answer.path
@@ -71,7 +77,7 @@ def _headline(answer: Answer) -> str:
 
 def _short(kind: str, rights: str) -> str:
     if kind == "missing":
-        return "Not there" if rights == "---" else "Missing"
+        return "Not there"
     can, cannot = verbs(rights, kind)
     if not can:
         return "No access"
@@ -87,6 +93,24 @@ def _kind(kind: str, rights: str) -> str:
         return "missing"
     can, cannot = verbs(rights, kind)
     return "none" if not can else "part" if cannot else "full"
+
+
+def meant(answer: Answer) -> str:
+    """Return the rights that role and settings by hand give, for a folder or a file one can run."""
+    if answer.override:
+        return answer.override.access
+    if answer.role is None:
+        return "r-x" if is_in(answer.path, "public") else "--x"
+    return ACCESS.get(answer.role, "rwx")
+
+
+def _is_off(answer: Answer) -> bool:
+    """Compare what is with what is meant; running is the files' own matter, passing the folders'."""
+    said = answer.said
+    if said.kind not in ("file", "directory"):
+        return False
+    counts = 3 if said.kind == "directory" and answer.role else 2
+    return said.access[:counts] != meant(answer)[:counts]
 
 
 # --- why -----------------------------------------------------------------------------------------

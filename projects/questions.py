@@ -67,7 +67,7 @@ def ask(project: Project, path: str, *, by: User | None, username: str = "") -> 
     node = _node(project)
     said = _wait(project, node, user, path, by)
     if by is not None and not access.may(by, project, "set_access"):
-        said = _up_to_the_wall(said)
+        said = _up_to_the_wall(said, path)
     role = access.role_of(user, project)
     return Answer(user, role, path, said, nearest_override(project, user, path))
 
@@ -105,15 +105,22 @@ def nearest_override(project: Project, user: User, path: str) -> PathOverride | 
     return max(rows, key=lambda row: len(row.path), default=None)
 
 
-def _up_to_the_wall(said: Explanation) -> Explanation:
-    """Return the answer without what lies behind a folder that the person can't enter."""
-    for number, look in enumerate(said.looks[:-1]):
-        if look.effective[2] == "-":
+def _up_to_the_wall(said: Explanation, path: str) -> Explanation:
+    """Return the answer without what lies behind a folder that the person can't enter.
+
+    It is the same whether there is anything of that name behind it or not.
+    """
+    for number, look in enumerate(said.looks):
+        if look.path != path and look.effective[2] == "-":
             place = f"The folder {look.path}" if look.path else "The project’s folder"
             return Explanation(
-                said.question_id, "missing", "---", said.looks[: number + 1],
-                f"{place} can’t be entered, so what is in it can’t be told.", said.mend,
-            )  # fmt: skip
+                said.question_id,
+                "other",
+                "---",
+                said.looks[: number + 1],
+                f"{place} can’t be entered, so what is in it can’t be told.",
+                "Ask the owner or a manager.",
+            )
     return said
 
 

@@ -32,6 +32,7 @@ def test_a_weak_password_is_refused_and_nobody_is_added(db):
     assert not User.objects.exists()
 
 
+@pytest.mark.row(24)
 def test_a_token_is_recognised_by_its_secret_and_kept_only_as_a_digest(cast):
     _, secret = actions.create_token(cast.mira, "laptop", ["api"], by=cast.mira)
     assert tokens.find(secret, "api").user == cast.mira

@@ -152,6 +152,7 @@ def test_revoking_a_token_tells_gateways(cast, django_capture_on_commit_callback
     assert Notice.objects.filter(field="token", value=key).exists()
 
 
+@pytest.mark.rule(12)
 def test_removing_a_member_tells_gateways(project, cast):
     Notice.objects.all().delete()
     actions.remove_member(project, "edda", by=cast.mira)

@@ -167,6 +167,7 @@ def test_a_start_that_says_nothing_any_more_is_given_up(lab, settings):
     assert lab.state == "failed"
 
 
+@pytest.mark.rule(12)
 def test_removing_a_member_ends_their_apps_there(project, cast):
     instance = actions.start_app(project, "lab", by=cast.edda)
     actions.remove_member(project, "edda", by=cast.mira)
@@ -174,6 +175,7 @@ def test_removing_a_member_ends_their_apps_there(project, cast):
     assert (instance.state, instance.target) == ("stopping", "stopped")
 
 
+@pytest.mark.rule(12)
 def test_becoming_a_viewer_ends_the_apps_one_may_not_start_any_more(project, cast):
     instance = actions.start_app(project, "lab", by=cast.edda)
     actions.set_role(project, "edda", "viewer", by=cast.mira)

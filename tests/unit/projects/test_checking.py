@@ -11,6 +11,7 @@ from datacenters import outbox
 from datacenters.models import Node, NodeCommand
 from projects import actions, questions
 
+FINE = {"kind": "directory", "access": "rwx"}
 MENDED = {
     "kind": "file", "access": "r--", "looks": (Look("x", "user:edda:", "rw-", "r--"),),
     "cause": "The mask cuts it.", "mend": "Start an app.",
@@ -45,6 +46,7 @@ def test_a_project_in_order_is_told_with_team_and_what_is_set(answering, project
 
 
 def test_without_a_person_and_path_it_is_about_the_owner_and_the_projects_folder(answering):
+    answering.says = FINE
     check()
     (asked,) = answering.asked
     assert (asked.account, asked.path) == ("mira", "")
@@ -55,6 +57,33 @@ def test_what_the_node_would_have_mended_is_a_failure(answering):
     words = check("--user", "edda", "--path", "x", fails=True)
     assert "Wrong: The mask cuts it.\n    Start an app." in words
     assert "user:edda:rw-, cut to r--" in words
+
+
+@pytest.mark.parametrize(
+    ("user", "path", "kind", "rights", "off"),
+    [
+        ("edda", "x", "file", "rw-", False),
+        ("edda", "x", "directory", "rw-", True),
+        ("edda", "data", "directory", "r-x", False),  # as it was set
+        ("edda", "data/x", "file", "rw-", True),  # more than was set
+        ("vera", "x", "file", "r--", False),
+        ("vera", "x", "file", "rw-", True),
+        ("mira", "x", "directory", "rwx", False),
+        ("otto", "x", "file", "---", False),
+        ("otto", "x", "file", "r--", True),
+        ("otto", "public/x", "file", "r--", False),
+        ("edda", "x", "missing", "---", False),
+        ("edda", "x", "other", "---", False),
+    ],
+)
+def test_wrong_is_what_differs_from_role_and_setting_by_hand(
+    answering, project, cast, center, user, path, kind, rights, off
+):
+    actions.set_override(project, "edda", "data", "r-x", by=cast.mira)
+    list(outbox.due(center.row.pk))
+    answering.says = {"kind": kind, "access": rights, "cause": "Why.", "mend": "How."}
+    words = check("--user", user, "--path", path, fails=off)
+    assert ("Wrong: Why.\n    How." in words) is off
 
 
 def test_a_node_that_is_away_is_a_failure_and_is_not_asked(answering):
@@ -73,6 +102,7 @@ def test_a_node_that_says_nothing_is_a_failure(answering, monkeypatch):
 def test_a_change_that_waits_is_a_failure_until_it_was_handed_over(
     answering, project, cast, center
 ):
+    answering.says = FINE
     actions.set_role(project, "otto", "viewer", by=cast.mira)
     assert "has not been handed to node-1 yet" in check(fails=True)
     list(outbox.due(center.row.pk))
@@ -88,11 +118,12 @@ def test_a_project_that_was_never_started_is_no_failure(project):
 def test_all_of_it_as_json(answering, project, cast, center):
     actions.set_override(project, "otto", "data", "---", by=cast.mira)
     list(outbox.due(center.row.pk))
+    answering.says = {"kind": "directory", "access": "---"}
     found = json.loads(check("--json", "--user", "otto", "--path", "data/"))
     assert [row["role"] for row in found["team"]] == ["owner", "manager", "editor", "viewer"]
     assert found["overrides"][0]["user"] == "otto"
     assert found["handed_over_at"] > found["changed_at"]
-    assert found["explanation"]["access"] == "r-x"
+    assert found["explanation"]["access"] == "---"
     assert found["problems"] == []
 
 

@@ -45,6 +45,7 @@ def report(row, state, revision=1, **fields):
 # --- commands ------------------------------------------------------------------------------------
 
 
+@pytest.mark.rule(12)
 def test_a_late_command_lets_nobody_in_again_who_was_removed(lab, project, center, cast):
     actions.set_role(project, "otto", "editor", by=cast.mira)
     ((node, pk, first),) = outbox.due(center.row.pk)

@@ -212,6 +212,7 @@ def test_more_than_fits_into_a_command_is_refused_and_nothing_of_it_kept(placed,
 # --- people who go -------------------------------------------------------------------------------
 
 
+@pytest.mark.rule(12)
 def test_what_was_set_for_a_member_goes_with_them(placed, cast, center):
     actions.set_override(placed, "edda", "data", "rwx", by=cast.mira)
     actions.remove_member(placed, "edda", by=cast.mira)

@@ -101,18 +101,32 @@ def test_a_bad_path_is_refused_without_asking(answering, project, cast):
     assert answering.asked == []
 
 
-def test_what_lies_behind_a_closed_folder_is_told_to_managers_only(answering, project, cast):
-    closed = Look("secret", "user:edda:", "---", "---")
-    looks = (
-        Look("", "user:edda:", "rwx", "rwx"),
-        closed,
-        Look("secret/x", "user:edda:", "r--", "r--"),
-    )
-    answering.says = {"kind": "file", "access": "---", "looks": looks, "cause": "x is 4 bytes"}
-    own = questions.ask(project, "secret/x", by=cast.edda).said
-    assert (own.kind, own.access, own.looks[-1]) == ("missing", "---", closed)
-    assert own.cause == "The folder secret can’t be entered, so what is in it can’t be told."
-    assert questions.ask(project, "secret/x", username="edda", by=cast.max).said.kind == "file"
+CLOSED = (Look("", "user:edda:", "rwx", "rwx"), Look("secret", "user:edda:", "---", "---"))
+THERE = {
+    "kind": "file", "access": "---", "looks": (*CLOSED, Look("secret/x", "user:edda:", "r--", "r--")),
+    "cause": "x is there.", "mend": "Ask for x.",
+}  # fmt: skip
+NOT_THERE = {"kind": "missing", "access": "---", "looks": CLOSED, "cause": "There is no x."}
+
+
+def test_whether_something_lies_behind_a_closed_folder_is_told_to_managers_only(
+    answering, project, cast
+):
+    heard = []
+    for answering.says in (THERE, NOT_THERE):
+        own = questions.ask(project, "secret/x", by=cast.edda).said
+        heard.append((own.kind, own.access, own.looks, own.cause, own.mend))
+        others = questions.ask(project, "secret/x", username="edda", by=cast.max).said
+        assert others.kind == answering.says["kind"]
+    assert heard[0] == heard[1]
+    assert heard[0][:3] == ("other", "---", CLOSED)
+    assert heard[0][3] == "The folder secret can’t be entered, so what is in it can’t be told."
+
+
+def test_a_closed_folder_itself_may_be_asked_about(answering, project, cast):
+    answering.says = {"kind": "directory", "access": "---", "looks": CLOSED, "cause": "By hand."}
+    own = questions.ask(project, "secret", by=cast.edda).said
+    assert (own.kind, own.cause) == ("directory", "By hand.")
 
 
 def test_nobody_asks_without_end_at_once(answering, project, cast, monkeypatch):

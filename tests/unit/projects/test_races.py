@@ -75,6 +75,7 @@ def test_starts_and_stops_at_once_leave_at_most_one_app_and_no_traceback(project
     assert AppInstance.objects.filter(state__in=list(lifecycle.ACTIVE)).count() <= 1
 
 
+@pytest.mark.rule(12)
 def test_a_start_that_passes_a_removal_from_the_team_starts_nothing(project, cast, monkeypatch):
     between(monkeypatch, actions.apps, "lock",
             lambda: actions.remove_member(project, "edda", by=cast.mira))  # fmt: skip
@@ -83,6 +84,7 @@ def test_a_start_that_passes_a_removal_from_the_team_starts_nothing(project, cas
     assert not active().exists()
 
 
+@pytest.mark.rule(12)
 def test_removals_and_starts_at_once_leave_nothing_running(project, cast):
     for _ in range(5):
         actions.set_role(project, "edda", "editor", by=cast.mira)
