@@ -14,7 +14,7 @@ import uvloop
 
 from compute_agent import catalog, config, server, stop_all
 from compute_agent.config import Config, ConfigError, showing
-from compute_agent.environments import NAMES, Environments
+from compute_agent.environments import NAMES, TOOLS, Environments
 from compute_agent.host import guarded, privileges
 from compute_agent.host.errors import HostError
 from compute_agent.host.process import die_with_parent
@@ -74,7 +74,7 @@ def _parse() -> argparse.Namespace:
 def prepare(settings: Config) -> None:
     """Build the template environments, with one line on standard output for each thing done."""
     environments = Environments(settings)
-    for name in NAMES:
+    for name in (*NAMES, TOOLS):
         environments.ensure(name, lambda line: print(line, flush=True))
 
 

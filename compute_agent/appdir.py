@@ -5,12 +5,14 @@ import json
 import os
 import resource
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from compute_agent import jupyter
 from compute_agent.catalog import Descriptor
 from compute_agent.config import Config
+from compute_agent.environments.listing import ENVIRONMENTS, Kernel
 from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
 from compute_agent.host.directories import opened
@@ -54,6 +56,8 @@ class Prepared:
         descriptor: Descriptor,
         home: Path,
         template: Path | None,
+        conda: bool = False,
+        tools: Path | None = None,
     ) -> None:
         self._config = config
         self._directory = directory
@@ -62,9 +66,11 @@ class Prepared:
         self._descriptor = descriptor
         self._home = home
         self._template = template
-        self._environment = home / "envs" / launch.environment
+        self._environment = home / ENVIRONMENTS / launch.environment
+        self._conda = conda
+        self._tools = f"{tools}:" if tools else ""
 
-    def make_user_part(self, kernels: dict[str, str]) -> None:
+    def make_user_part(self, kernels: Sequence[Kernel]) -> None:
         """Make the user's part, with a description of each kernel.
 
         It is filled while only the node can enter, and given away last, innermost first.
@@ -72,11 +78,12 @@ class Prepared:
         top = self._directory / USER
         top.mkdir(mode=0o700)
         (top / RUNTIME).mkdir(mode=0o700)
-        for name, version in kernels.items():
-            environment = str(self._home / "envs" / name)
-            place = top / DATA / "kernels" / name.lower()
+        for kernel in kernels:
+            environment = self._home / ENVIRONMENTS / kernel.environment
+            place = top / DATA / "kernels" / kernel.name
             place.mkdir(parents=True)
-            content = jupyter.kernel(name, environment, version, _activation(environment))
+            variables = self._activation(environment, kernel.conda)
+            content = jupyter.kernel(kernel, str(environment), variables)
             (place / "kernel.json").write_text(json.dumps(content))
         if privileges.serves_others():
             for path, directories, files in os.walk(top, topdown=False):
@@ -119,7 +126,8 @@ class Prepared:
         inherited = {
             name: os.environ[name] for name in self._config.pass_environment if name in os.environ
         }
-        variables = {"LANG": "C.UTF-8"} | inherited | _activation(str(self._environment))
+        variables = {"LANG": "C.UTF-8"} | inherited
+        variables |= self._activation(self._environment, self._conda)
         variables |= {
             "HOME": account.home,
             "USER": account.name,
@@ -135,9 +143,15 @@ class Prepared:
             variables[self._descriptor.token.variable] = token
         return variables
 
-
-def _activation(environment: str) -> dict[str, str]:
-    return {"VIRTUAL_ENV": environment, "PATH": f"{environment}/bin:{_PATH}"}
+    def _activation(self, environment: Path, conda: bool) -> dict[str, str]:
+        """Return the variables by which programs find the environment; ``AEN_PATH`` is what goes
+        in front of the PATH that a login shell sets."""
+        first = f"{environment}/bin:{self._tools}"
+        variables = {"AEN_PATH": first.rstrip(":"), "PATH": f"{first}{_PATH}"}
+        if not conda:
+            return variables | {"VIRTUAL_ENV": str(environment)}
+        names = ("CONDA_PREFIX", "CONDA_DEFAULT_ENV")
+        return variables | dict.fromkeys(names, str(environment))
 
 
 def _open_files() -> list[int]:

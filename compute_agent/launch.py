@@ -95,9 +95,11 @@ class Launcher:
             descriptor=descriptor,
             home=self.projects.home(launch.project),
             template=template,
+            conda=self.projects.is_conda(launch.project, launch.environment),
+            tools=self.environments.tools_bin(),
         )
         try:
-            kernels = self.projects.kernels(launch.project) if descriptor.kernels else {}
+            kernels = self.projects.kernels(launch.project) if descriptor.kernels else []
             prepared.make_user_part(kernels)
             record.token = appdir.make_token(record.directory)
         except OSError as error:

@@ -7,24 +7,21 @@ returns the fact that the step reports.
 import contextlib
 import errno
 import os
-import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from compute_agent import jupyter
-from compute_agent.clone import Clone
 from compute_agent.config import Config, service_uid
-from compute_agent.environments import Environments
+from compute_agent.environments import Environments, listing
+from compute_agent.environments.clone import Clone
+from compute_agent.environments.listing import ENVIRONMENTS
+from compute_agent.envtool.prefix import TooLong
 from compute_agent.host import accounts, acl, directories, permissions, privileges
 from compute_agent.host.accounts import Account
 from compute_agent.host.errors import HostError, explain
 from compute_agent.protocol import ProjectSpec
 
 _SKELETON = Path(__file__).parent / "skeleton"
-_ENVIRONMENTS = "envs"
-_NAME = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_-]{1,64}")
-_MOST_KERNELS = 50
 
 
 class Projects:
@@ -96,28 +93,22 @@ class Projects:
             _explained("make the environment", self.home(project)),
             self._opened(project) as fd,
         ):
-            version = self._version(fd, name)
-            if version is not None:
-                return _environment_fact(name, version, "present")
+            known = listing.kind(fd, name)
+            if known is not None:
+                return listing.fact(name, known, "present")
             how = self._clone(project, fd, name, cancelled)
-            return _environment_fact(name, self._version(fd, name) or "", how)
+            return listing.fact(name, listing.kind(fd, name), how)
 
-    def kernels(self, project: ProjectSpec) -> dict[str, str]:
-        """Return the Python version of each of the project's environments, by name.
-
-        Whatever else lies among them is left out.
-        """
-        found: dict[str, str] = {}
+    def kernels(self, project: ProjectSpec) -> list[listing.Kernel]:
+        """Return the kernels of the project's environments."""
         with self._opened(project) as fd:
-            for name in _names_of_environments(fd):
-                with contextlib.suppress(HostError):
-                    version = self._version(fd, name)
-                    # A kernel's name has no capitals, so only one of "a" and "A" can be one.
-                    if version is not None and name.lower() not in map(str.lower, found):
-                        found[name] = version
-                if len(found) == _MOST_KERNELS:
-                    break
-        return found
+            return listing.kernels(fd)
+
+    def is_conda(self, project: ProjectSpec, name: str) -> bool:
+        """Say whether the environment ``name`` is made of conda packages."""
+        with self._opened(project) as fd:
+            known = listing.kind(fd, name)
+            return known is not None and known.maker == "conda"
 
     # --- parts ---
 
@@ -158,20 +149,6 @@ class Projects:
         named = acl.named(members)
         return permissions.Rules(owner.uid, owner.group, named, spared, overrides=overrides), notes
 
-    def _version(self, project: int, name: str) -> str | None:
-        """Return the Python version of an environment, ``None`` when there is no such one."""
-        try:
-            with (
-                directories.opened(_ENVIRONMENTS, project) as envs,
-                directories.opened(name, envs) as environment,
-            ):
-                text = directories.read_small("pyvenv.cfg", environment)
-        except FileNotFoundError:
-            return None
-        except OSError:
-            raise _not_an_environment(name) from None
-        return jupyter.python_version(text.decode(errors="replace"))
-
     def _clone(self, project: ProjectSpec, fd: int, name: str, cancelled: threading.Event) -> str:
         """Build the clone beside the project, where only the node can enter; then move it in."""
         template = self._environments.ensure("default")
@@ -180,14 +157,20 @@ class Projects:
         group = owner.gid if rules.group is None else rules.group
         clone = Clone(owner.uid, group)
         with directories.stage(self._root, project.owner, project.name) as stage:
-            directories.make_owned(_ENVIRONMENTS, stage, owner.uid, group)
-            with directories.opened(_ENVIRONMENTS, stage) as envs:
+            directories.make_owned(ENVIRONMENTS, stage, owner.uid, group)
+            with directories.opened(ENVIRONMENTS, stage) as envs:
                 # First what new directories inherit, so that little is left to change in them.
                 permissions.secure(envs, rules, cancelled)
-                clone.make(template, envs, name)
+                self._fill(clone, template, envs, self.home(project) / ENVIRONMENTS / name)
                 permissions.secure(envs, rules, cancelled)
                 _move_in(project=fd, stage=stage, staged_envs=envs, name=name)
         return "cloned" if clone.linked else "copied (its files are on another disk)"
+
+    def _fill(self, clone: Clone, template: Path, envs: int, home: Path) -> None:
+        try:
+            clone.make(template, envs, home.name, home)
+        except TooLong as error:
+            raise HostError(str(error), "Give the project a shorter name.") from None
 
 
 class ProjectPass:
@@ -225,36 +208,17 @@ class ProjectPass:
         os.close(self._directory)
 
 
-def _names_of_environments(project: int) -> list[str]:
-    """Return what may be environments by their names, those without capitals first."""
-    with contextlib.suppress(OSError), directories.opened(_ENVIRONMENTS, project) as envs:
-        names = [name for name in os.listdir(envs) if _NAME.fullmatch(name)]  # noqa: PTH208
-        return sorted(names, key=lambda name: (name != name.lower(), name))
-    return []
-
-
 def _move_in(project: int, stage: int, staged_envs: int, name: str) -> None:
     """Move the finished clone to ``envs/<name>``, with ``envs`` itself where that is missing."""
     try:
-        with directories.opened(_ENVIRONMENTS, project) as envs:
+        with directories.opened(ENVIRONMENTS, project) as envs:
             os.rename(name, name, src_dir_fd=staged_envs, dst_dir_fd=envs)
     except FileNotFoundError:
-        os.rename(_ENVIRONMENTS, _ENVIRONMENTS, src_dir_fd=stage, dst_dir_fd=project)
+        os.rename(ENVIRONMENTS, ENVIRONMENTS, src_dir_fd=stage, dst_dir_fd=project)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
-            raise _not_an_environment(name) from None
+            raise listing.not_an_environment(name) from None
         raise
-
-
-def _not_an_environment(name: str) -> HostError:
-    return HostError(
-        f"{_ENVIRONMENTS}/{name} in the project is not an environment.",
-        f"Rename {_ENVIRONMENTS}/{name} and start again: a new one is then made.",
-    )
-
-
-def _environment_fact(name: str, version: str, how: str) -> str:
-    return f"{name}, Python {version}, {how}" if version else f"{name}, {how}"
 
 
 @contextlib.contextmanager

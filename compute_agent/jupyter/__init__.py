@@ -2,10 +2,11 @@
 
 import json
 import py_compile
-import re
 import shutil
 from pathlib import Path
 from typing import Any
+
+from compute_agent.environments.listing import Kernel
 
 _HERE = Path(__file__).parent
 _EXTENSION = _HERE / "aen_jupyter.py"
@@ -16,7 +17,16 @@ _PAGE_CONFIG = {
         "@jupyterlab/extensionmanager-extension:plugin": True,
     }
 }
-_PYTHON_VERSION = re.compile(r"^version(?:_info)?\s*=\s*(\d+\.\d+)", re.MULTILINE)
+_PYTHON = ("{environment}/bin/python", "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f",
+           "{connection_file}")  # fmt: skip
+_R = ("{environment}/bin/R", "--slave", "-e", "IRkernel::main()", "--args", "{connection_file}")
+# What conda's packages want in the environment of whoever uses them; run as the kernel's person.
+_ACTIVATED = (
+    "/bin/sh", "-c",
+    'for file in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do [ -r "$file" ] && . "$file"; done; '
+    'exec "$@"',
+    "sh",
+)  # fmt: skip
 
 
 def recipe() -> bytes:
@@ -37,28 +47,19 @@ def finish_template(place: Path) -> None:
     shutil.rmtree(place / "share/jupyter/kernels", ignore_errors=True)
 
 
-def kernel(name: str, environment: str, version: str, variables: dict[str, str]) -> dict[str, Any]:
-    """Return the kernel description of the environment ``name`` in directory ``environment``."""
+def kernel(kernel: Kernel, environment: str, variables: dict[str, str]) -> dict[str, Any]:
+    """Return the description of a kernel that lies in the directory ``environment``."""
+    command = _R if kernel.language == "R" else _PYTHON
+    argv = [part.replace("{environment}", environment) for part in command]
+    described = {"python": "Python"}.get(kernel.language, kernel.language)
+    shown = f"{described} {kernel.version}".strip()
     return {
-        "argv": [
-            f"{environment}/bin/python",
-            "-Xfrozen_modules=off",
-            "-m",
-            "ipykernel_launcher",
-            "-f",
-            "{connection_file}",
-        ],
-        "display_name": f"{name} (Python {version})" if version else name,
-        "language": "python",
-        "metadata": {"debugger": True},
+        "argv": [*(_ACTIVATED if kernel.conda else ()), *argv],
+        "display_name": f"{kernel.environment} ({shown})",
+        "language": kernel.language,
+        "metadata": {"debugger": kernel.language == "python"},
         "env": variables,
     }
-
-
-def python_version(pyvenv_cfg: str) -> str:
-    """Return ``3.11`` from the text of an environment's ``pyvenv.cfg``, or an empty string."""
-    match = _PYTHON_VERSION.search(pyvenv_cfg)
-    return match[1] if match else ""
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

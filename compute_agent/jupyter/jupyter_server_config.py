@@ -33,7 +33,7 @@ c.KernelSpecManager.ensure_native_kernel = False
 
 # The login shell's own files set PATH anew, so the project's environment goes in front after them.
 _shell = os.environ.get("SHELL") or "/bin/sh"
-_activate = 'PATH="$VIRTUAL_ENV/bin:$PATH"; export PATH; exec "$0" -i'
+_activate = 'PATH="$AEN_PATH:$PATH"; export PATH; exec "$0" -i'
 if os.path.basename(_shell) in ("bash", "dash", "ksh", "sh", "zsh"):
     c.ServerApp.terminado_settings = {"shell_command": [_shell, "-l", "-c", _activate, _shell]}
 else:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from node_client import as_user, until
 
-from compute_agent.clone import Clone
 from compute_agent.config import Config
 from compute_agent.environments import Environments
+from compute_agent.environments.clone import Clone
 from compute_agent.host import directories
 from compute_agent.host.accounts import ensure_account
 from compute_agent.host.errors import HostError
@@ -30,7 +30,7 @@ def clone(template, place, people):
     mira = people(make=True)
     account = pwd.getpwnam(mira)
     with directories.opened(place) as parent:
-        Clone(account.pw_uid, account.pw_gid).make(template, parent, "env")
+        Clone(account.pw_uid, account.pw_gid).make(template, parent, "env", place / "env")
     return place / "env", mira
 
 
@@ -90,7 +90,7 @@ def test_a_clone_to_another_disk_is_a_copy(bare_environments, people):
     try:
         clone = Clone(account.pw_uid, account.pw_gid)
         with directories.opened(place) as parent:
-            clone.make(template, parent, "copy")
+            clone.make(template, parent, "copy", place / "copy")
         program = "import sys; print(sys.prefix)"
         said = as_user(account.pw_name, place / "copy/bin/python", "-c", program)
         assert said == (0, f"{place}/copy\n")

@@ -1,39 +1,44 @@
-"""Copies of a template environment that share its files by hard links.
+"""Copies of an environment that share its files by hard links.
 
 Files stay the template's, owned by the node and read-only to users; directories are the user's,
 so that packages can be added, replaced and removed. The few files that belong to one environment
-alone (its scripts and configuration) are copied.
+alone (its scripts, its configuration, what names its directory) are copied.
 """
 
 import errno
 import os
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
-from compute_agent.environments import MARKER
+from compute_agent.environments.marker import MARKER, read_marker
+from compute_agent.envtool.prefix import Baked, rewritten
 from compute_agent.host import privileges
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PRIVATE = ("bin", "pyvenv.cfg")
 _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM)
 # The file system, not Python, takes the time, and it can do several things at once.
 _THREADS = 4
 
 
 class Clone:
-    """One copy; ``linked`` is false once a file had to be copied."""
+    """One copy of a template; ``linked`` is false once a file had to be copied for want of links."""
 
     def __init__(self, uid: int, gid: int) -> None:
         self._owner = (uid, gid) if privileges.serves_others() else None
         self.linked = True
 
-    def make(self, template: Path, parent: int, name: str) -> None:
+    def make(self, template: Path, parent: int, name: str, home: Path) -> None:
         """Copy ``template`` to a new directory ``name`` in the open directory ``parent``.
 
-        ``parent`` must be one that only the node can enter. Raises ``OSError``.
+        ``home`` is where it will be when it is used. ``parent`` must be one that only the node can
+        enter. Raises ``OSError``, and ``TooLong`` where a program has no room for the path.
         """
+        marker = read_marker(template)
+        self._private: Mapping[str, Baked] = marker.private
+        self._prefixes = marker.prefix, str(home)
         self._source = str(template)
         self._target = f"/proc/self/fd/{parent}/{name}"
         level = [""]
@@ -67,9 +72,9 @@ class Clone:
         elif entry.is_dir(follow_symlinks=False):
             return name
         elif name != MARKER:
-            private = f"{relative}/{name}".split("/")[1] in _PRIVATE
-            if private or not self._link(source, target, name):
-                self._copy(source, target, name)
+            baked = self._private.get(f"{relative}/{name}"[1:])
+            if baked is not None or not self._link(source, target, name):
+                self._copy(source, target, name, baked or Baked("copy"))
         return None
 
     def _link(self, source: int, target: int, name: str) -> bool:
@@ -84,7 +89,7 @@ class Clone:
             return False
         return True
 
-    def _copy(self, source: int, target: int, name: str) -> None:
+    def _copy(self, source: int, target: int, name: str, baked: Baked) -> None:
         reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
         with os.fdopen(reader, "rb") as original:
             info = os.fstat(reader)
@@ -92,7 +97,10 @@ class Clone:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             writer = os.open(name, flags, rights, dir_fd=target)
             with os.fdopen(writer, "wb") as copy:
-                shutil.copyfileobj(original, copy, 1 << 20)
+                if baked.mode == "copy":
+                    shutil.copyfileobj(original, copy, 1 << 20)
+                else:
+                    copy.write(rewritten(original.read(), baked, *self._prefixes))
                 copy.flush()
                 self._give(writer)
                 # Bytecode is valid for the time of its source.
