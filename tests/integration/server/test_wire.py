@@ -1,96 +1,27 @@
 """Wire 1 from the gateway's side: a real WebSocket application over the real database."""
 
-import asyncio
-import contextlib
-
 import pytest
-import uvicorn
 import websockets
 from channels.db import database_sync_to_async as in_thread
 from django.db import OperationalError
 from msgspec import Raw
+from server_wire import until
 
 from accounts import actions as accounts
-from aen_site.asgi import application
 from compute_agent.protocol import AppStatus, Launch, NodeStatus, Snapshot, decode_command
-from compute_agent.protocol import encode as encode_report
 from datacenters import actions as datacenters
 from datacenters.models import Gateway, Node
 from gateway.protocol import (
     FromNode,
-    Hello,
     NodeLink,
     Nodes,
     Revoke,
     ToNode,
-    Welcome,
-    decode_from_server,
-    encode,
 )
 from projects import actions
 from projects.models import AppInstance
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PATIENCE = 10
-
-
-class Wire:
-    """A gateway's end of the wire."""
-
-    def __init__(self, socket):
-        self.socket = socket
-
-    async def say(self, message):
-        await self.socket.send(encode(message).decode())
-
-    async def hear(self, kind):
-        """Return the next message of that kind."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                message = decode_from_server(await self.socket.recv())
-                if isinstance(message, kind):
-                    return message
-
-    async def report(self, node, report):
-        await self.say(FromNode(node.pk.hex, Raw(encode_report(report))))
-
-
-@pytest.fixture
-async def dial(center):
-    """Dial the server, as it is served, with a credential."""
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="warning"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    async with contextlib.AsyncExitStack() as opened:
-
-        async def _dial(credential=center.credential):
-            address = f"ws://127.0.0.1:{port}/gateway/wire"
-            headers = {"Authorization": f"Bearer {credential}"}
-            connection = websockets.connect(address, additional_headers=headers, proxy=None)
-            wire = Wire(await opened.enter_async_context(connection))
-            await wire.say(Hello("1"))
-            wire.welcome = await wire.hear(Welcome)
-            return wire
-
-        _dial.address = f"ws://127.0.0.1:{port}"
-        yield _dial
-    server.should_exit = True
-    await serving
-
-
-@pytest.fixture
-async def wire(dial):
-    """An open wire that was welcomed."""
-    return await dial()
-
-
-async def until(condition):
-    """Wait until a synchronous look at the database finds ``condition`` true."""
-    async with asyncio.timeout(PATIENCE):
-        while not await in_thread(condition)():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_wrong_credential_is_turned_away(dial):
