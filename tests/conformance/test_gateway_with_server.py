@@ -39,7 +39,7 @@ class RealServer:
     def __init__(self, center, settings):
         self._center = center
         port = free_port()
-        self._url = settings.AEN_PUBLIC_URL = f"http://127.0.0.1:{port}"
+        self.url = settings.AEN_PUBLIC_URL = f"http://127.0.0.1:{port}"
         # The middleware takes the site's address when the application is made.
         application = importlib.reload(aen_site.asgi).application
         config = uvicorn.Config(application, port=port, log_config=None, ws="websockets-sansio")
@@ -49,7 +49,7 @@ class RealServer:
         self._serving = asyncio.create_task(self._server.serve())
         while not self._server.started:
             await asyncio.sleep(0.01)
-        self.site = Site(server=self._url, server_public=self._url)
+        self.site = Site(server=self.url, server_public=self.url)
         node = f"unix:{self.site.node.path}"
         row, credential = await in_thread(datacenters.enroll_gateway)(
             "real", self._center.row, self.site.url, by=None
@@ -81,9 +81,15 @@ async def real(center, settings):
 
 @pytest.fixture
 async def opened(real, project, cast):
-    """Mira's JupyterLab: asked of the server, carried to the node, reported as running."""
+    """The address of Mira's JupyterLab."""
+    await open_lab(real, project, cast.mira)
+    return real.site.url + "/mira/forecast/lab/"
+
+
+async def open_lab(real, project, person):
+    """Start it: asked of the server, carried to the node, reported as running."""
     node = real.site.node
-    row = await in_thread(actions.start_app)(project, "lab", by=cast.mira)
+    row = await in_thread(actions.start_app)(project, "lab", by=person)
     launch = await until(
         lambda: next((one for one in node.commands if one["type"] == "launch"), None), "the launch"
     )
@@ -94,10 +100,10 @@ async def opened(real, project, cast):
     await asyncio.to_thread(real.site.thread.run, served.start())
     real.site._apps.append(served)
     node.apps[launch["app_id"]] = path
-    status = AppStatus(launch["app_id"], 100, "running", account="mira")
+    status = AppStatus(launch["app_id"], 100, "running", account=person.username)
     await asyncio.to_thread(real.site.report, encode(status))
     await until(lambda: AppInstance.objects.filter(pk=row.pk, state="running").exists(), "running")
-    return real.site.url + "/mira/forecast/lab/"
+    return row
 
 
 @pytest.fixture
@@ -164,3 +170,36 @@ async def test_an_app_that_does_not_run_has_a_page_that_leads_to_its_project(
     answer = await browser.get(address, follow_redirects=True)
     assert answer.status_code == 409
     assert "/mira/forecast" in answer.text
+
+
+@pytest.mark.rule(12)
+async def test_removing_a_member_closes_their_sockets_and_ends_their_apps_on_the_node(
+    real, project, cast
+):
+    """From the person's WebSocket through gateway, server and wire to the node's commands."""
+    row = await open_lab(real, project, cast.edda)
+    _, secret = await in_thread(accounts.create_token)(cast.edda, "lab", ["apps"], by=cast.edda)
+    pass_ = {"Authorization": f"Bearer {secret}"}
+    address = real.site.url + "/mira/forecast/lab/"
+    ws = address.replace("http", "ws") + "socket"
+    async with connect(ws, additional_headers=pass_, proxy=None) as socket:
+        await socket.send("hello")
+        assert await socket.recv() == "hello"
+        await in_thread(actions.remove_member)(project, "edda", by=cast.mira)
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+    commands = real.site.node.commands
+    await until(lambda: {"type": "stop", "app_id": row.pk.hex} in commands, "the stop")
+    secured = await until(lambda: [c for c in commands if c["type"] == "secure"], "the new team")
+    assert [one["account"] for one in secured[-1]["project"]["members"]] == ["max", "vera"]
+    async with httpx.AsyncClient(trust_env=False, headers=pass_, timeout=PATIENCE) as client:
+        assert (await client.get(address)).status_code == 404
+
+
+async def test_a_question_on_permissions_goes_to_the_node_and_back(real, opened, browser):
+    here = f"{real.url}/mira/forecast/permissions?path=data/raw"
+    answer = await browser.get(here.replace("/mira", "/api/v1/projects/mira", 1))
+    assert (answer.status_code, answer.json()["kind"]) == (200, "missing")
+    assert answer.json()["cause"] == "The project has no directory on this node yet."
+    assert "There is no data/raw." in (await browser.get(here)).text

@@ -92,3 +92,17 @@ def test_a_connection_to_an_unknown_app_is_refused_in_words(node):
     assert answer.status_code == 404
     assert answer.json()["code"] == "unknown_app"
     assert answer.json()["detail"].endswith(".")
+
+
+def test_a_question_is_answered_once_on_the_event_stream(node):
+    project = {"owner": "mira", "name": "forecast", "owner_account": "mira"}
+    question = {"type": "explain", "question_id": UNKNOWN, "project": project, "account": "mira",
+                "path": "data/raw"}  # fmt: skip
+    with node.stream("GET", "/v1/events") as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        assert node.post("/v1/commands", json=question).status_code == 202
+        told = next(one for one in map(json.loads, lines) if one["type"] == "explanation")
+    assert told["question_id"] == UNKNOWN
+    assert (told["kind"], told["access"], told.get("looks", [])) == ("missing", "---", [])
+    assert told["cause"].endswith(".")

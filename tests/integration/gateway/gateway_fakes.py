@@ -25,7 +25,7 @@ import httpx
 import msgspec
 import uvicorn
 
-from compute_agent.protocol import AppOffer, NodeStatus, Snapshot
+from compute_agent.protocol import AppOffer, Explanation, NodeStatus, Snapshot
 from compute_agent.protocol import encode as encode_report
 from gateway.protocol import (
     AccessAnswer,
@@ -293,6 +293,7 @@ class FakeNode:
             else:
                 self.commands.append(msgspec.json.decode(body))
                 _write(writer, 202, {})
+                self._explain(self.commands[-1])
             return True
         if target == "/v1/events":
             await self._events(writer)
@@ -306,6 +307,14 @@ class FakeNode:
             return True
         await self._splice(path, reader, writer)
         return False
+
+    def _explain(self, command) -> None:
+        """Answer a question as a node on which there is no such project."""
+        if command["type"] == "explain":
+            cause = "The project has no directory on this node yet."
+            answer = Explanation(command["question_id"], "missing", "---", cause=cause)
+            for queue in self.streams:
+                queue.put_nowait(encode_report(answer))
 
     async def _splice(self, path, reader, writer) -> None:
         self.spliced += 1
