@@ -6,18 +6,22 @@ import logging
 import re
 import shutil
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from compute_agent import record
+from compute_agent.protocol import Explanation
 from compute_agent.record import Record, Stored
 
 #: Changes of one app within this many seconds are reported as one.
 COALESCE = 0.05
 #: How long an ended app is kept for a server that never says ``Forget``, in seconds.
 KEEP_ENDED = 24 * 3600.0
+#: Answers that wait for a slow reader; of more than these, the oldest are lost.
+_MOST_ANSWERS = 100
 _APP_DIRECTORY = re.compile(r"[0-9a-f]{12}")
 _log = logging.getLogger(__name__)
 
@@ -27,14 +31,25 @@ class Subscriber:
 
     def __init__(self) -> None:
         self._waiting: dict[str, None] = {}
+        self._answers: deque[Explanation] = deque(maxlen=_MOST_ANSWERS)
         self._event = asyncio.Event()
 
     def tell(self, app_id: str) -> None:
         self._waiting[app_id] = None
         self._event.set()
 
+    def answer(self, answer: Explanation) -> None:
+        self._answers.append(answer)
+        self._event.set()
+
+    def answers(self) -> list[Explanation]:
+        """Return the answers that came, each once."""
+        came = list(self._answers)
+        self._answers.clear()
+        return came
+
     async def next(self, patience: float) -> list[str]:
-        """Return the apps that changed; an empty list after ``patience`` seconds of quiet."""
+        """Return the apps that changed once one did, an answer came or ``patience`` seconds passed."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._event.wait(), patience)
         self._event.clear()
@@ -144,6 +159,15 @@ class Registry:
     def _tell(self, app_id: str) -> None:
         for subscriber in self._subscribers:
             subscriber.tell(app_id)
+
+    @property
+    def is_listened_to(self) -> bool:
+        return bool(self._subscribers)
+
+    def tell_once(self, answer: Explanation) -> None:
+        """Tell those who listen now; an answer is kept for nobody else."""
+        for subscriber in self._subscribers:
+            subscriber.answer(answer)
 
     @contextlib.contextmanager
     def subscribed(self) -> Iterator[Subscriber]:

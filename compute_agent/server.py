@@ -88,6 +88,8 @@ class Api:
                 left = heartbeat + HEARTBEAT * 0.8 - loop.time()
                 for app_id in await changes.next(max(0.0, left)):
                     await self._send_app(exchange, app_id)
+                for answer in changes.answers():
+                    await exchange.stream(encode(answer))
                 if loop.time() >= heartbeat + HEARTBEAT * 0.8:
                     heartbeat = loop.time()
                     await exchange.stream(encode(self._status()))

@@ -24,6 +24,7 @@ from compute_agent.launch import Launcher, Stopped, describe_exit
 from compute_agent.protocol import (
     AppStatus,
     Command,
+    Explain,
     Forget,
     Launch,
     ProjectSpec,
@@ -31,6 +32,7 @@ from compute_agent.protocol import (
     SecureProject,
     Stop,
 )
+from compute_agent.questions import Questions
 from compute_agent.record import Record, Stored
 from compute_agent.registry import Registry
 from compute_agent.removals import Removal, Removals
@@ -63,6 +65,7 @@ class Supervisor:
         self.problems: dict[str, str] = {}
         self._launcher = Launcher(config, catalog, self._passed)
         self._removals = Removals(self._launcher, self.registry)
+        self._questions = Questions(config, self.registry)
         self._runners: dict[str, runners.Runner] = {}
         self._cancelled: dict[str, threading.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,6 +85,13 @@ class Supervisor:
                 self._secure(project)
             case RemoveProject(project):
                 self._remove(project)
+            case Explain():
+                self._explain(command)
+
+    def _explain(self, question: Explain) -> None:
+        if self._questions.are_too_many:
+            raise Declined("busy", "Too many questions wait for their answers. Ask again later.")
+        self._begin(self._questions.answer(question))
 
     def _launch(self, launch: Launch) -> None:
         known = self.registry.find(launch.app_id)
@@ -351,6 +361,7 @@ class Supervisor:
 
     def release(self) -> None:
         """Let go of everything; apps go on without the agent."""
+        self._questions.release()
         self._launcher.passes.release()
         for task in self._tasks:
             task.cancel()

@@ -1,0 +1,97 @@
+"""Questions about what somebody may do with a path, answered beside all other work.
+
+They have threads of their own: a file system that does not answer must not keep launches waiting.
+"""
+
+import asyncio
+import logging
+import os
+import pwd
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from compute_agent.config import Config, service_uid
+from compute_agent.host import accounts, directories, privileges, reasons
+from compute_agent.host.accounts import Account
+from compute_agent.host.errors import HostError
+from compute_agent.host.expected import Asked
+from compute_agent.host.explanation import explain, unanswerable
+from compute_agent.host.reasons import Reason
+from compute_agent.protocol import Explain, Explanation
+from compute_agent.registry import Registry
+
+#: More questions at once than anybody reads the answers of.
+_MOST = 100
+_log = logging.getLogger(__name__)
+
+
+class Questions:
+    """Takes questions in the event loop's thread and tells the answers to who listens there."""
+
+    def __init__(self, config: Config, registry: Registry) -> None:
+        self._config = config
+        self._registry = registry
+        self._threads = ThreadPoolExecutor(2, "question")
+        self._waiting = 0
+
+    @property
+    def are_too_many(self) -> bool:
+        return self._waiting >= _MOST
+
+    async def answer(self, question: Explain) -> None:
+        """Answer on the event stream; with nobody to hear it the question is dropped."""
+        if not self._registry.is_listened_to:
+            return
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(self._threads, self._find_out, question)
+        finally:
+            self._waiting -= 1
+        self._registry.tell_once(answer)
+
+    def release(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    # --- in a thread ---
+
+    def _find_out(self, question: Explain) -> Explanation:
+        try:
+            return self._look(question)
+        except HostError as error:
+            return unanswerable(question, Reason(error.cause, error.mend))
+        except OSError as error:
+            _log.warning("a question about %r failed: %s", question.path, error)
+            reason = os.strerror(error.errno or 0).lower()
+            return unanswerable(question, Reason(f"The node could not look there: {reason}."))
+
+    def _look(self, question: Explain) -> Explanation:
+        account = self._account(question.account)
+        if account is None:
+            return unanswerable(question, reasons.no_account(question.account))
+        owner = self._account(question.project.owner_account)
+        service = service_uid(self._config)
+        asked = Asked(
+            question,
+            account,
+            owner.uid if owner else account.uid,
+            frozenset({0} if service is None else {0, service}),
+            alone=privileges.mode() == "single",
+        )
+        root = Path(self._config.project_root)
+        project = question.project
+        try:
+            with directories.project_directory(root, project.owner, project.name) as fd:
+                return explain(fd, asked)
+        except FileNotFoundError:
+            return unanswerable(question, reasons.no_directory())
+
+    def _account(self, name: str) -> Account | None:
+        """Return the account that stands for ``name``, never made for the question's sake."""
+        if privileges.mode() == "single":
+            return accounts.current_account()
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            return None
+        return accounts.ensure_account(name, self._config.service_account, create=False)
