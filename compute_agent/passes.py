@@ -18,6 +18,8 @@ from compute_agent.specs import Specs
 
 #: What a launch waits for at most, in seconds; the rest of a big tree follows in the background.
 FIRST = 0.5
+#: After so long a whole pass is begun in place of one over what was touched, in seconds.
+PARTS = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -69,12 +71,45 @@ class Passes:
                 fact = await self.first(project)
         except HostError as error:
             self._tell(project, "", error, False)
-            return
+        else:
+            await self._to_the_end(project, fact)
+
+    async def again(
+        self, project: ProjectSpec, places: frozenset[str] | None, lock: asyncio.Lock
+    ) -> None:
+        """Set right what a program changed: these places, or all if ``places`` is ``None``.
+
+        The team is the one that is known when the lock is had, since a newer one comes after it;
+        nothing is done for a project that was removed meanwhile.
+        """
+        try:
+            async with lock:
+                newest = self.known().get(_key(project))
+                if newest is not None and places and await self._parts(newest, places):
+                    return
+                newest = self.known().get(_key(project))  # forgetting needs no lock
+                if newest is None:
+                    return
+                fact = await self.first(newest)
+        except HostError as error:
+            self._tell(project, "", error, False)
+        else:
+            await self._to_the_end(project, fact)
+
+    async def _parts(self, spec: ProjectSpec, places: frozenset[str]) -> bool:
+        return await asyncio.to_thread(self._projects.secure_parts, spec, places, PARTS)
+
+    async def _to_the_end(self, project: ProjectSpec, fact: str) -> None:
+        """Wait for what is under way, and tell how it ended."""
         under_way = self._under_way.get(_key(project))
         if under_way is None:
             self._tell(project, fact, None, False)
         else:
             await under_way.ended()
+
+    def known(self) -> dict[tuple[str, str], ProjectSpec]:
+        """Return the projects that this node was told of, by owner and name."""
+        return {_key(spec): spec for spec in self._specs.known()}
 
     def unsettled(self) -> list[ProjectSpec]:
         """Return the projects that an earlier agent did not come to the end of."""

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from compute_agent.config import Config, service_uid
@@ -67,6 +67,18 @@ class Projects:
         ):
             return ProjectPass(self.home(project), os.dup(fd), rules, known, notes)
         return None
+
+    def secure_parts(self, project: ProjectSpec, places: Iterable[str], seconds: float) -> bool:
+        """Set ``places`` in the project right; say whether that was enough, else all has to be."""
+        rules, _ = self._rules(project)
+        done: permissions.Outcome | None = permissions.Outcome()
+        with (
+            _explained("set the permissions", self.home(project)),
+            contextlib.suppress(FileNotFoundError),
+            self._opened(project) as fd,
+        ):
+            done = permissions.secure_parts(fd, rules, map(os.fsencode, places), seconds)
+        return done is not None
 
     def set_aside(self, project: ProjectSpec) -> None:
         """Take the project's directory out of its place."""

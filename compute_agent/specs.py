@@ -44,6 +44,10 @@ class Specs:
         if known is not None and known.spec == spec and not known.settled:
             self._keep(Stored(spec, settled=True))
 
+    def known(self) -> list[ProjectSpec]:
+        """Return the newest description of each project that was told of or read so far."""
+        return [stored.spec for stored in self._known.values()]
+
     def unsettled(self) -> list[ProjectSpec]:
         """Return what an earlier agent did not come to the end of."""
         for path in sorted(self._directory.glob("*/*.json")):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Coroutine
 from pathlib import Path
 
-from compute_agent import appdir, runners
+from compute_agent import appdir, runners, watching
 from compute_agent.applog import Tail, last_meaningful
 from compute_agent.catalog import Catalog
 from compute_agent.config import Config
@@ -59,6 +59,7 @@ class Supervisor:
 
     def __init__(self, config: Config, catalog: Catalog) -> None:
         self.catalog = catalog
+        self._config = config
         self._run_dir = Path(config.run_dir)
         self.registry = Registry(self._run_dir)
         #: What went wrong with a project, by its name, until it went right.
@@ -69,6 +70,7 @@ class Supervisor:
         self._runners: dict[str, runners.Runner] = {}
         self._cancelled: dict[str, threading.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watcher: watching.Watcher | None = None
 
     # --- commands ---
 
@@ -299,6 +301,14 @@ class Supervisor:
         for project in self._launcher.passes.unsettled():
             self._secure(project)
         self._begin(self._removals.delete_leftovers())
+        if self._config.watch:
+            root, launcher = Path(self._config.project_root), self._launcher
+            self._watcher = watching.begin_for(root, launcher.passes, launcher.lock, self._unseen)
+
+    def _unseen(self, why: str) -> None:
+        """Note why nobody hears of what programs do to permissions."""
+        _log.warning("%s", why)
+        self.problems["watch"] = why
 
     def _resume(self, app: Record) -> None:
         cancelled = self._cancelled[app.app_id] = threading.Event()
@@ -361,6 +371,8 @@ class Supervisor:
 
     def release(self) -> None:
         """Let go of everything; apps go on without the agent."""
+        if self._watcher is not None:
+            self._watcher.stop()
         self._questions.release()
         self._launcher.passes.release()
         for task in self._tasks:

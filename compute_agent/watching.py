@@ -13,8 +13,10 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from compute_agent.host.errors import explain
+from compute_agent.host.errors import HostError, explain
 from compute_agent.host.watch import Changes, Watch
+from compute_agent.passes import Passes
+from compute_agent.protocol import ProjectSpec
 
 #: Seconds in which changes are gathered before the first look at them.
 GATHER = 0.05
@@ -175,3 +177,23 @@ def begin(root: Path, healing: Healing, failed: Callable[[str], None]) -> Watche
     except OSError as error:
         raise explain(error, "make the directory of projects", root) from error
     return Watcher(Watch(root), healing, failed)
+
+
+def begin_for(
+    root: Path,
+    passes: Passes,
+    lock: Callable[[ProjectSpec], asyncio.Lock],
+    failed: Callable[[str], None],
+) -> Watcher | None:
+    """Watch for ``passes``; where that cannot be done, tell ``failed`` why and go on without."""
+
+    async def heal(project: Project, places: Places) -> None:
+        spec = passes.known().get(project)
+        if spec is not None:
+            await passes.again(spec, places, lock(spec))
+
+    try:
+        return begin(root, Healing(heal, passes.known), failed)
+    except HostError as error:
+        failed(f"{error.cause} {error.mend}".strip())
+        return None

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from compute_agent.host import ours
 from compute_agent.host.errors import HostError, mount_of
 
 # linux/fanotify.h
@@ -57,7 +58,6 @@ class Watch:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._own = os.getpid()
         self._root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._prefix = os.readlink(os.fsencode(f"/proc/self/fd/{self._root}")).rstrip(b"/") + b"/"
         self._fd = -1
@@ -78,13 +78,14 @@ class Watch:
         self._fd = self._root = -1
 
     def read(self) -> Changes:
-        """Return what happened since the last call, this process's own changes left out."""
+        """Return what happened since the last call, this process's own changes left out, and those of
+        processes that it has for the purpose."""
         seen: set[_Raw] = set()
         lost = False
         while data := self._read():
             for mask, process, raw in _events(data):
                 lost |= bool(mask & _OVERFLOW)
-                if raw is not None and process != self._own:
+                if raw is not None and not ours.is_ours(process):
                     seen.add(raw)
         return Changes(frozenset(self._paths(seen)), lost)
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from node_client import CHECKOUT, DEADLINE, as_user
+from node_client import CHECKOUT, DEADLINE, Node, as_user, running, small_apps, until
 
 from compute_agent.host import acl
 from compute_agent.host.errors import HostError
@@ -93,6 +93,16 @@ def test_our_own_changes_are_not_heard(project):
         assert project.secure().changed
         (project.path / "ours").write_text("")
         assert heard.read().paths == frozenset()
+
+
+def test_what_other_processes_change_for_us_is_not_heard(project):
+    make = "import os\nfor n in range(4000): os.close(os.open(f'd/{n}', os.O_CREAT, 0o600))"
+    project.sh("mkdir d; setfacl -b -k d")
+    as_owner = ["setpriv", f"--reuid={project.mira}", "--clear-groups", sys.executable, "-c", make]
+    subprocess.run(as_owner, cwd=project.path, check=True)
+    with watch(project.root) as heard:
+        assert project.secure().changed > 4000
+        assert heard.read() == (frozenset(), False)
 
 
 def test_changes_beside_the_watched_directory_are_not_told(project, place):
@@ -254,3 +264,34 @@ async def test_after_lost_changes_every_project_is_set_right(project):
     healing.lost()
     await healed.until(lambda: len(healed.passes) == 2, "both are set right")
     assert set(healed.passes) == {(project.key, None), (other.key, None)}
+
+
+# --- a node that watches --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def watching_node(place, bare_environments, people):
+    settings = bare_environments | small_apps(place) | {"watch": True}
+    with running(Node(place, settings)) as node:
+        yield node
+
+
+def test_a_node_that_watches_undoes_what_a_program_does_to_rights(watching_node, people):
+    mira, edda = people(make=True), people(make=True)
+    team = [{"account": edda, "access": "rwx"}]
+    app = watching_node.run("web", mira, members=team)
+    place = watching_node.project(mira)
+    made = as_user(mira, "sh", "-c", f"cd {place}; umask 077; mkdir d; echo > d/f; chmod 700 d .")
+    assert made == (0, "")
+    until(lambda: as_user(edda, "sh", "-c", f"echo > {place}/d/f")[0] == 0, "Edda writes the file")
+    watching_node.stop(app)
+
+
+def test_a_node_that_may_not_watch_says_so_and_goes_on(place, bare_environments, people):
+    command = ["setpriv", "--bounding-set=-sys_admin", sys.executable]
+    settings = bare_environments | small_apps(place) | {"watch": True}
+    with running(Node(place, settings, command)) as node:
+        status = node.call("GET", "/v1/health")[1]
+        assert any("CAP_SYS_ADMIN" in problem for problem in status["problems"])
+        mira = people()
+        node.stop(node.run("web", mira))

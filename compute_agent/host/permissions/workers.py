@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from compute_agent.host import ours
 from compute_agent.host.permissions import known
 from compute_agent.host.permissions.policy import Policy
 from compute_agent.host.permissions.tally import Tally
@@ -31,6 +32,7 @@ class _Worker:
             cwd="/",
             env={"LANG": "C.UTF-8"},
         )
+        ours.began(self._process.pid)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input, self.output = self._process.stdin, self._process.stdout
@@ -49,6 +51,7 @@ class _Worker:
         """End it, at once: whatever it does can be done again."""
         self._process.kill()
         self._process.wait()
+        ours.ended(self._process.pid)
         self.output.close()
         try:
             self._input.close()
