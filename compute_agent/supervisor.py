@@ -373,8 +373,8 @@ class Supervisor:
         """Let go of everything; apps go on without the agent."""
         if self._watcher is not None:
             self._watcher.stop()
-        self._questions.release()
         self._launcher.passes.release()
+        self._questions.release()
         for task in self._tasks:
             task.cancel()
         for runner in self._runners.values():
