@@ -15,7 +15,8 @@ import uvloop
 from compute_agent import catalog, config, server, stop_all
 from compute_agent.config import Config, ConfigError, showing
 from compute_agent.environments import NAMES, TOOLS, Environments
-from compute_agent.host import guarded, privileges
+from compute_agent.host import account_book, guarded, privileges
+from compute_agent.host.account_book import Book
 from compute_agent.host.errors import HostError
 from compute_agent.host.process import die_with_parent
 from compute_agent.supervisor import Supervisor
@@ -36,6 +37,8 @@ def main() -> int:
             prepare(settings)
         elif arguments.stop_all:
             asyncio.run(stop_all.stop_all(settings))
+        elif arguments.forget_account:
+            forget_account(settings, arguments.forget_account)
         else:
             require_guarded(arguments.config)
             run(settings)
@@ -64,6 +67,11 @@ def _parse() -> argparse.Namespace:
     action.add_argument(
         "--stop-all", action="store_true", help="end all apps of the running agent and end"
     )
+    action.add_argument(
+        "--forget-account",
+        metavar="NAME",
+        help="drop what the node wrote down of an account that was deleted or given another uid",
+    )
     parser.add_argument("--json", action="store_true", help="--show-config for programs")
     arguments = parser.parse_args()
     if arguments.json and not arguments.show_config:
@@ -76,6 +84,17 @@ def prepare(settings: Config) -> None:
     environments = Environments(settings)
     for name in (*NAMES, TOOLS):
         environments.ensure(name, lambda line: print(line, flush=True))
+
+
+def forget_account(settings: Config, name: str) -> None:
+    """Have the node take an account of this name as one that it sees for the first time."""
+    uid = Book(Path(settings.state_dir) / account_book.NAME).forget(name)
+    if uid is None:
+        raise HostError(f"The node has written down no account {name}.")
+    print(
+        f"Forgot {name}, which had uid {uid}. Its files keep that owner, and no account that the "
+        "node makes will get that uid."
+    )
 
 
 def require_guarded(given: Path | None) -> None:

@@ -45,6 +45,8 @@ class Descriptor(Struct, frozen=True, forbid_unknown_fields=True):
     template: str | None = None
     kernels: bool = False
     token: Token | None = None
+    #: Whether it may run for visitors who did not sign in, as the node's ``anon_user``.
+    anonymous: bool = False
     #: Where its tile stands among the others.
     order: int = 100
     timeout: Annotated[float, Meta(gt=0, le=600)] = 60.0

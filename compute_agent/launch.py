@@ -123,7 +123,10 @@ class _Attempt:
         """Take the steps up to the environment and return the app's account."""
         project, projects = self._launch.project, self._projects
         async with _step(self._record, "account") as done:
-            account = await self._blocking(projects.account, self._launch.account)
+            for_visitors = self._launcher.descriptor(self._launch.app).anonymous
+            account = await self._blocking(
+                projects.account_of_app, self._launch.account, project, for_visitors
+            )
             self._record.set_account(account.name, account.uid)
             done(_account_fact(account))
         async with _step(self._record, "directory") as done:

@@ -32,6 +32,12 @@ class Projects:
         self._root = Path(config.project_root)
         self._skeleton = Path(config.skeleton) if config.skeleton else _SKELETON
         self._environments = environments
+        self._accounts = accounts.Accounts(
+            Path(config.state_dir),
+            config.service_account,
+            config.manage_accounts,
+            config.anon_user,
+        )
 
     def home(self, project: ProjectSpec) -> Path:
         return self._root / project.owner / project.name
@@ -40,9 +46,27 @@ class Projects:
         """Return the account that stands for ``name``: itself, or the node's own person."""
         if not privileges.serves_others():
             return accounts.current_account()
-        return accounts.ensure_account(
-            name, self._config.service_account, self._config.manage_accounts
-        )
+        return self._accounts.person(name)
+
+    def owner(self, project: ProjectSpec) -> Account:
+        """Return the account whose the project's files are."""
+        if not privileges.serves_others():
+            return accounts.current_account()
+        return self._accounts.owner(project.owner_account)
+
+    def account_of_app(self, name: str, project: ProjectSpec, for_visitors: bool) -> Account:
+        """Return the account that an app of ``project`` runs as, with the groups it gets.
+
+        Raises ``HostError``, also for an app of visitors that is not meant for them.
+        """
+        if not privileges.serves_others():
+            return accounts.current_account()
+        if self._accounts.is_visitor(name):
+            if not for_visitors:
+                raise HostError("This app is only for people who signed in.")
+            return self._accounts.visitor()
+        groups = self._accounts.project_groups(project.owner, project.name)
+        return self._accounts.of_app(name, groups.ids)
 
     def make_directory(self, project: ProjectSpec) -> str:
         with _explained("make the project's directory", self._root):
@@ -50,7 +74,7 @@ class Projects:
                 self._root,
                 project.owner,
                 project.name,
-                self.account(project.owner_account),
+                self.owner(project),
                 self._skeleton,
             )
 
@@ -134,7 +158,7 @@ class Projects:
 
         Somebody else's account that cannot be had must not keep the owner from starting.
         """
-        owner = self.account(project.owner_account)
+        owner = self.owner(project)
         if not privileges.serves_others():
             return permissions.Rules(owner.uid, owner.group), []
         notes: list[str] = []
@@ -164,7 +188,7 @@ class Projects:
     def _clone(self, project: ProjectSpec, fd: int, name: str, cancelled: threading.Event) -> str:
         """Build the clone beside the project, where only the node can enter; then move it in."""
         template = self._environments.ensure("default")
-        owner = self.account(project.owner_account)
+        owner = self.owner(project)
         rules, _ = self._rules(project)
         group = owner.gid if rules.group is None else rules.group
         clone = Clone(owner.uid, group)

@@ -94,4 +94,4 @@ class Questions:
             pwd.getpwnam(name)
         except KeyError:
             return None
-        return accounts.ensure_account(name, self._config.service_account, create=False)
+        return accounts.existing(name, self._config.service_account)

@@ -4,26 +4,21 @@ Apps never run as root, as a system account or as AEN's own service account. Not
 changes an account that exists.
 """
 
-import grp
-import hashlib
 import os
 import pwd
-import subprocess
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from compute_agent.host import privileges
+from compute_agent.host import account_checks, account_makers, passwd, project_groups
+from compute_agent.host.account_book import NAME, Book
+from compute_agent.host.account_checks import NOBODY, OTHER_NAME
 from compute_agent.host.errors import HostError
+from compute_agent.host.passwd import group_name, private_group
+from compute_agent.host.project_groups import ProjectGroups
 
-_LOGIN_DEFS = Path("/etc/login.defs")
-#: Ids that mean "nobody" or "no id" on Linux, whatever login.defs says.
-_NOBODY = frozenset({65534, 65535, 2**32 - 2, 2**32 - 1})
-_GROUP_PREFIX = "aen-"
-_LONGEST_NAME = 32
-# The tools are the system's own, whatever the agent's PATH says.
-_TOOLS = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-# useradd fails at once when another one holds the lock on the account files.
+# One at a time: what is free for one is not free for the next.
 _changing = threading.Lock()
 
 
@@ -40,104 +35,178 @@ class Account(NamedTuple):
     group: int | None
 
 
-def uid_min(login_defs: Path = _LOGIN_DEFS) -> int:
-    """Return the lowest id of a person's account on this machine (1000 where nothing says)."""
-    try:
-        lines = login_defs.read_text(errors="replace").splitlines()
-    except OSError:
-        return 1000
-    for fields in (line.split() for line in lines):
-        if len(fields) >= 2 and fields[0] == "UID_MIN" and fields[1].isdigit():
-            return int(fields[1])
-    return 1000
-
-
 def current_account() -> Account:
-    """Return the account that runs this process, for nodes where every app runs as one person."""
-    return _describe(pwd.getpwuid(os.getuid()))
+    """Return the account that runs this process, for nodes where every app runs as one person.
 
-
-def ensure_account(name: str, service_account: str, create: bool = True) -> Account:
-    """Return the account ``name``, made with its home and a group of its own if it is missing.
-
-    Raises ``HostError`` for an account that must not run apps, or that cannot be made.
+    Raises ``HostError`` if that is no person's.
     """
-    with _changing:
-        entry = _find(name)
-        if entry is None:
-            if not create:
-                raise HostError(
-                    f"There is no account {name} on this node.",
-                    "An administrator can add it; this node does not make accounts itself.",
-                )
-            entry = _create(name)
-        check_person(entry, service_account)
-        return _describe(entry, make_group=create)
-
-
-def check_person(entry: pwd.struct_passwd, service_account: str) -> None:
-    """Raise ``HostError`` if ``entry`` is root, a system account or AEN's service account."""
-    mend = "Give this person's AEN account another name."
-    if entry.pw_uid == 0:
-        raise HostError(f"Apps do not run as {entry.pw_name}: it is the root account.", mend)
-    service = _find(service_account) if service_account else None
-    if entry.pw_name == service_account or (service and service.pw_uid == entry.pw_uid):
-        raise HostError(f"Apps do not run as {entry.pw_name}: it is AEN's own account.", mend)
-    if entry.pw_uid < uid_min() or entry.pw_uid in _NOBODY:
-        raise HostError(
-            f"Apps do not run as {entry.pw_name}: it is a system account (uid {entry.pw_uid}).",
-            mend,
-        )
-
-
-def _find(name: str) -> pwd.struct_passwd | None:
-    try:
-        return pwd.getpwnam(name)
-    except KeyError:
-        return None
-
-
-def _create(name: str) -> pwd.struct_passwd:
-    try:
-        grp.getgrnam(name)
-    except KeyError:
-        pass
-    else:
-        raise HostError(
-            f"The account {name} cannot be made: the node has a group of that name already.",
-            "Give this person's AEN account another name, or have an administrator add the account",
-        )
-    _run(
-        ["useradd", "--create-home", "--user-group", "--shell", "/bin/bash", "--", name],
-        f"The account {name} could not be made",
+    entry = pwd.getpwuid(os.getuid())
+    account_checks.is_persons(
+        entry, "Run the node as a person, or give it its capabilities (docs/admin)."
     )
-    entry = _find(name)
+    return _describe(entry)
+
+
+def existing(name: str, service_account: str) -> Account | None:
+    """Return a person's account as it is now, ``None`` if there is none; nothing is written down.
+
+    Raises ``HostError`` for one that must not have projects or apps.
+    """
+    entry = passwd.find(name)
     if entry is None:
-        raise HostError(f"The account {name} was made but the node does not find it.")
-    return entry
+        return None
+    account_checks.person(entry, service_account)
+    return _describe(entry)
 
 
-def _run(command: list[str], failure: str) -> None:
-    try:
-        with privileges.handed_down(privileges.OF_ACCOUNT_TOOLS):
-            result = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=60, env=_TOOLS
+class Accounts:
+    """The accounts of one node. ``visitors`` is the name of the one for those not signed in.
+
+    Where ``create`` is false somebody else makes them, and they are only looked at.
+    """
+
+    def __init__(self, state_dir: Path, service: str, create: bool, visitors: str = "") -> None:
+        self.book = Book(state_dir / NAME)
+        self._service = service
+        self._create = create
+        self._visitors = visitors
+
+    def person(self, name: str) -> Account:
+        """Return a person's account, made with its home and a group of its own if it is missing.
+
+        Raises ``HostError`` for one that must not have projects or apps, or that cannot be made.
+        """
+        with _changing:
+            entry = passwd.find(name)
+            if entry is None:
+                entry = self._make(name)
+            self._check(entry)
+            self.book.claim(name, entry.pw_uid)
+            return _describe(entry, make_group=self._create)
+
+    def owner(self, name: str) -> Account:
+        """Return the account of somebody whose projects lie here. Raises ``HostError``."""
+        account = self.person(name)
+        if account.group is None:
+            group = group_name(name)
+            raise HostError(
+                f"The account {name} has no group of its own, so its projects would be open to "
+                "the others of its group.",
+                f"An administrator can add a group with nobody in it: groupadd {group}",
             )
-    except FileNotFoundError:
-        raise HostError(
-            f"{failure}: this node has no {command[0]}.", "An administrator can add the account."
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise HostError(f"{failure}: {command[0]} did not end within 60 s.") from None
-    if result.returncode != 0:
-        said = (result.stderr.strip() or f"exit code {result.returncode}").splitlines()[-1]
-        raise HostError(f"{failure}: {said}", "An administrator can add the account by hand.")
+        return account
+
+    def of_app(self, name: str, project_groups: frozenset[int] = frozenset()) -> Account:
+        """Return the account that an app is to run as; ``project_groups`` are its project's.
+
+        It gets no other project's group: who leaves a team must not keep its files open by an
+        app of another project. Raises ``HostError``.
+        """
+        account = self.person(name)
+        if not self._create:
+            account_checks.ready(pwd.getpwnam(name))
+        others = set(self.book.entries.groups.values()) - project_groups
+        return account._replace(groups=tuple(gid for gid in account.groups if gid not in others))
+
+    def visitor(self) -> Account:
+        """Return the account of those who did not sign in: no login, no home, its own group.
+
+        Raises ``HostError``.
+        """
+        name = self._visitors
+        if not name:
+            raise HostError(
+                "This node has no account for visitors who did not sign in.",
+                "An administrator can name one: anon_user in the node's configuration.",
+            )
+        with _changing:
+            entry = passwd.find(name) or self._make_visitors()
+            self._check_visitors(entry)
+            return _describe(entry)
+
+    def ensure_project_groups(
+        self, owner: str, project: str, editors: Iterable[str], viewers: Iterable[str]
+    ) -> ProjectGroups:
+        """Bring about the groups of a project whose team is too large to be named one by one.
+
+        The names are of accounts that exist. Raises ``HostError``, also where this node makes no
+        groups and the site's are not there. An app gets them when it is launched, not before.
+        """
+        with _changing:
+            return project_groups.ensure(
+                self.book, (owner, project), (editors, viewers), self._create
+            )
+
+    def project_groups(self, owner: str, project: str) -> ProjectGroups:
+        """Return the groups that a project has now."""
+        return project_groups.known(self.book, (owner, project))
+
+    def remove_project_groups(self, owner: str, project: str) -> None:
+        """Remove the groups of a project that is gone, or whose team is small again."""
+        with _changing:
+            project_groups.remove(self.book, (owner, project), self._create)
+
+    def is_visitor(self, name: str) -> bool:
+        return bool(self._visitors) and name == self._visitors
+
+    # --- who may have apps ---
+
+    def _check(self, entry: pwd.struct_passwd) -> None:
+        account_checks.person(entry, self._service)
+        visitors = passwd.find(self._visitors) if self._visitors else None
+        if visitors is not None and visitors.pw_uid == entry.pw_uid:
+            raise HostError(
+                f"{entry.pw_name} is the account of visitors who did not sign in: it owns no "
+                "project and is in no team.",
+                OTHER_NAME,
+            )
+
+    def _check_visitors(self, entry: pwd.struct_passwd) -> None:
+        name = entry.pw_name
+        mend = "An administrator can name another account: anon_user in the node's configuration."
+        account_checks.not_ours(entry, self._service, mend)
+        passwd.check_one_name(entry)
+        if entry.pw_uid in NOBODY or name in self.book.entries.accounts:
+            raise HostError(f"The account {name} is not one for visitors alone.", mend)
+        groups = os.getgrouplist(name, entry.pw_gid)
+        if private_group(entry) is None or set(groups) != {entry.pw_gid}:
+            raise HostError(
+                f"The account {name} shares groups with others, whose files visitors would reach.",
+                f"An administrator can give it one group of its own: usermod -g {name} -G '' {name}",
+            )
+
+    # --- making what is missing ---
+
+    def _make(self, name: str) -> pwd.struct_passwd:
+        if not self._create:
+            raise HostError(
+                f"There is no account {name} on this node.",
+                "An administrator can add it; this node does not make accounts itself.",
+            )
+        if self._visitors == name:
+            raise HostError(f"{name} is the account of visitors who did not sign in.", OTHER_NAME)
+        known = self.book.entries.accounts.get(name)
+        if known is not None:
+            raise HostError(
+                f"The account {name} was deleted from this node; it had uid {known}.",
+                f"An administrator can add it again with its files: useradd --uid {known} {name}. "
+                f"Or have it made new: python -m compute_agent -c FILE --forget-account {name}",
+            )
+        return account_makers.make_person(name, self.book)
+
+    def _make_visitors(self) -> pwd.struct_passwd:
+        if not self._create:
+            raise HostError(
+                f"There is no account {self._visitors} on this node, as which visitors' apps run.",
+                f"An administrator can add it: {account_makers.visitors_command(self._visitors)}",
+            )
+        return account_makers.make_visitors(self._visitors)
 
 
 def _describe(entry: pwd.struct_passwd, make_group: bool = False) -> Account:
-    group = _private_group(entry)
+    group = private_group(entry)
     if group is None and make_group:
-        group = _make_group(entry.pw_name)
+        group = account_makers.make_private_group(entry.pw_name)
     return Account(
         name=entry.pw_name,
         uid=entry.pw_uid,
@@ -147,38 +216,3 @@ def _describe(entry: pwd.struct_passwd, make_group: bool = False) -> Account:
         shell=entry.pw_shell or "/bin/sh",
         group=group,
     )
-
-
-def _private_group(entry: pwd.struct_passwd) -> int | None:
-    """Return the account's primary group if nobody else is in it, or the one made for it."""
-    try:
-        group = grp.getgrgid(entry.pw_gid)
-    except KeyError:
-        return None
-    alone = set(group.gr_mem) <= {entry.pw_name}
-    if alone and group.gr_name == entry.pw_name:
-        return group.gr_gid
-    if alone and not any(
-        other.pw_gid == entry.pw_gid and other.pw_uid != entry.pw_uid for other in pwd.getpwall()
-    ):
-        return group.gr_gid
-    try:
-        own = grp.getgrnam(_group_name(entry.pw_name))
-    except KeyError:
-        return None
-    return own.gr_gid if set(own.gr_mem) <= {entry.pw_name} else None
-
-
-def _make_group(account: str) -> int:
-    name = _group_name(account)
-    _run(["groupadd", "--system", "--", name], f"The private group of {account} could not be made")
-    return grp.getgrnam(name).gr_gid
-
-
-def _group_name(account: str) -> str:
-    name = _GROUP_PREFIX + account
-    if len(name) <= _LONGEST_NAME:
-        return name
-    # Cut names could meet, and a shared group would open one person's files to the other.
-    digest = hashlib.sha256(account.encode()).hexdigest()[:12]
-    return f"{_GROUP_PREFIX}{account[:15]}-{digest}"

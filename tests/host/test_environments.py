@@ -13,7 +13,7 @@ from compute_agent.config import Config
 from compute_agent.environments import Environments
 from compute_agent.environments.clone import Clone
 from compute_agent.host import directories
-from compute_agent.host.accounts import ensure_account
+from compute_agent.host.accounts import Accounts
 from compute_agent.host.errors import HostError
 
 pytestmark = pytest.mark.host
@@ -127,7 +127,7 @@ def test_an_interpreter_out_of_reach_is_named(tmp_path):
 def test_a_project_is_made_from_the_skeleton_and_belongs_to_its_owner(place, people, tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/hello.txt").write_text("hello")
-    mira = ensure_account(people(), "aen")
+    mira = Accounts(place, "aen", True).person(people())
     root = place / "projects"
     assert directories.ensure_project(root, "mira", "demo", mira, tmp_path).startswith("created")
     made = root / "mira/demo/docs/hello.txt"
@@ -137,7 +137,7 @@ def test_a_project_is_made_from_the_skeleton_and_belongs_to_its_owner(place, peo
 
 
 def test_what_a_killed_start_left_is_no_project(place, people, tmp_path):
-    mira = ensure_account(people(), "aen")
+    mira = Accounts(place, "aen", True).person(people())
     root = place / "projects"
     (root / "mira/.demo.0badcafe").mkdir(parents=True)
     directories.ensure_project(root, "mira", "demo", mira, tmp_path)
@@ -145,7 +145,7 @@ def test_what_a_killed_start_left_is_no_project(place, people, tmp_path):
 
 
 def test_a_link_in_the_place_of_a_project_is_refused(place, people, tmp_path):
-    mira = ensure_account(people(), "aen")
+    mira = Accounts(place, "aen", True).person(people())
     root = place / "projects"
     (root / "mira").mkdir(parents=True)
     (root / "mira/demo").symlink_to(tmp_path)
@@ -154,7 +154,7 @@ def test_a_link_in_the_place_of_a_project_is_refused(place, people, tmp_path):
 
 
 def test_a_folder_of_projects_that_a_user_could_change_is_refused(place, people, tmp_path):
-    mira = ensure_account(people(), "aen")
+    mira = Accounts(place, "aen", True).person(people())
     root = place / "projects"
     (root / "mira").mkdir(parents=True)
     os.chown(root / "mira", mira.uid, mira.gid)
@@ -163,7 +163,7 @@ def test_a_folder_of_projects_that_a_user_could_change_is_refused(place, people,
 
 
 def test_a_directory_of_somebody_else_is_refused(place, people, tmp_path):
-    mira, otto = (ensure_account(people(), "aen") for _ in range(2))
+    mira, otto = (Accounts(place, "aen", True).person(people()) for _ in range(2))
     root = place / "projects"
     directories.ensure_project(root, "mira", "demo", otto, tmp_path)
     with pytest.raises(HostError, match=f"not to {mira.name}"):
