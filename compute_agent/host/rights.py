@@ -1,7 +1,7 @@
 """The rights of one entry: compared with what is wanted first, and written only if they differ.
 
-What is written is named by ``/proc/self/fd/N`` of a descriptor that is open already, so nobody can
-swap what it names.
+A ``Target`` is a descriptor that is open already, or ``/proc/self/fd/N`` of one that is but a
+handle; so nobody can swap what it names.
 """
 
 import errno
@@ -15,6 +15,7 @@ from compute_agent.host.acl import Acl
 #: What a file system without ACLs answers.
 NO_ACLS = (errno.ENOTSUP, errno.EOPNOTSUPP)
 _SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+Target = int | str
 _NO_VALUE = (errno.ENODATA, *NO_ACLS)
 
 
@@ -46,51 +47,57 @@ def wanted(access: Acl, default: Acl | None = None, special: int = 0) -> Wanted:
     )
 
 
-def is_right(path: str, info: os.stat_result, group: int | None, wanted: Wanted) -> bool:
-    """Say whether the file is as ``wanted``; if ``path`` became a link, the link is looked at."""
-    return (
-        info.st_mode & 0o7777 == wanted.mode
-        and (group is None or info.st_gid == group)
-        and get(path, acl.ACCESS, follow=False) == (wanted.access if wanted.names else None)
-    )
+def is_set(path: str, wanted: Wanted) -> bool:
+    """Say whether the entry has the access list; if ``path`` became a link, that is looked at."""
+    try:
+        return os.getxattr(path, acl.ACCESS, follow_symlinks=False) == wanted.access
+    except OSError as error:
+        if error.errno in _NO_VALUE:
+            return not wanted.names
+        raise
 
 
-def bring(path: str, info: os.stat_result, group: int | None, wanted: Wanted) -> bool:
+def bring(
+    target: Target, info: os.stat_result, group: int | None, wanted: Wanted, differs: bool = False
+) -> bool:
     """Make the entry as ``wanted`` and give it to ``group``; say whether that wrote anything.
 
-    ``info`` is its state before. Raises ``OSError`` with one of ``NO_ACLS`` where names are needed
-    and cannot be kept.
+    ``info`` is its state before; ``differs`` says that it is known not to be as wanted. Raises
+    ``OSError`` with one of ``NO_ACLS`` where names are needed and cannot be kept.
     """
     given = group is not None and info.st_gid != group
     if given and group is not None:
-        os.chown(path, -1, group)
-    changed = _set_access(path, info, wanted, given)
-    return _set_default(path, wanted) or changed
+        os.chown(target, -1, group)
+    # A change of the group clears bits, so then it is written also where it looks right.
+    changed = given or differs or not _has_access(target, info, wanted)
+    if changed:
+        _set_access(target, info, wanted, given)
+    return _set_default(target, wanted) or changed
 
 
-def _set_access(path: str, info: os.stat_result, wanted: Wanted, force: bool) -> bool:
-    """``force`` writes also where it looks right: a change of the group clears bits."""
-    current = get(path, acl.ACCESS)
+def _has_access(target: Target, info: os.stat_result, wanted: Wanted) -> bool:
+    current = get(target, acl.ACCESS)
     same = current == wanted.access if wanted.names else current is None
-    if same and not force and stat.S_IMODE(info.st_mode) == wanted.mode:
-        return False
+    return same and stat.S_IMODE(info.st_mode) == wanted.mode
+
+
+def _set_access(target: Target, info: os.stat_result, wanted: Wanted, force: bool) -> None:
     try:
-        os.setxattr(path, acl.ACCESS, wanted.access)
+        os.setxattr(target, acl.ACCESS, wanted.access)
     except OSError as error:
         if error.errno not in NO_ACLS or wanted.names:
             raise
     # Sets the mask, not the group's rights, where there are named entries; clears setuid.
     if force or info.st_mode & _SPECIAL != wanted.special or not wanted.names:
-        os.chmod(path, wanted.mode)
-    return True
+        os.chmod(target, wanted.mode)
 
 
-def _set_default(path: str, wanted: Wanted) -> bool:
+def _set_default(target: Target, wanted: Wanted) -> bool:
     """Give a directory what its new entries inherit."""
-    if wanted.default is None or get(path, acl.DEFAULT) == wanted.default:
+    if wanted.default is None or get(target, acl.DEFAULT) == wanted.default:
         return False
     try:
-        os.setxattr(path, acl.DEFAULT, wanted.default)
+        os.setxattr(target, acl.DEFAULT, wanted.default)
     except OSError as error:
         if error.errno not in NO_ACLS or wanted.default_names:
             raise
@@ -98,14 +105,10 @@ def _set_default(path: str, wanted: Wanted) -> bool:
     return True
 
 
-def get(path: str, name: str, follow: bool = True) -> bytes | None:
-    """Return an attribute of the entry, or ``None`` if it has none.
-
-    The path of a descriptor is itself a link to what it names; one that goes on with a name must
-    not be followed.
-    """
+def get(target: Target, name: str) -> bytes | None:
+    """Return an attribute of the entry, or ``None`` if it has none."""
     try:
-        return os.getxattr(path, name, follow_symlinks=follow)
+        return os.getxattr(target, name)
     except OSError as error:
         if error.errno in _NO_VALUE:
             return None

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable
 
 from compute_agent.host.permissions import marks
+from compute_agent.host.permissions.entries import links_are_protected
 from compute_agent.host.permissions.listing import TICK_NS
 from compute_agent.host.permissions.policy import Context, Policy
-from compute_agent.host.permissions.reach import HANDLE, Reach
+from compute_agent.host.permissions.reach import Reach, open_file
 from compute_agent.host.permissions.tally import Tally
-from compute_agent.host.permissions.walk import links_are_protected
-from compute_agent.host.rights import bring
+from compute_agent.host.rights import Target, bring
 
 Places = dict[bytes, Context]
 
@@ -37,11 +37,11 @@ class Linked:
         for inode, places in files.items():
             path = min(places)
             try:
-                fd = os.open(path.rpartition(b"/")[2], HANDLE, dir_fd=self._reach.parent(path))
+                fd, target = open_file(path.rpartition(b"/")[2], self._reach.parent(path))
             except OSError:
                 continue  # gone: the next pass meets what is there then
             try:
-                self._settle(fd, inode, places)
+                self._settle(fd, target, inode, places)
             except OSError as error:
                 self._tally.failed += 1
                 reason = os.strerror(error.errno or 0).lower()
@@ -49,7 +49,7 @@ class Linked:
             finally:
                 os.close(fd)
 
-    def _settle(self, fd: int, inode: int, places: Places) -> None:
+    def _settle(self, fd: int, target: Target, inode: int, places: Places) -> None:
         info = os.fstat(fd)
         if info.st_ino != inode or self._reach.is_other(fd, info) or not stat.S_ISREG(info.st_mode):
             return
@@ -62,13 +62,14 @@ class Linked:
             context = (False, context[1])
         elif not self._are_all(fd, inode, places):
             return
-        self._bring(fd, places, context)
+        self._bring(target, os.fstat(fd), places, context)
 
-    def _bring(self, fd: int, places: Places, context: Context) -> None:
-        handle, info = f"/proc/self/fd/{fd}", os.fstat(fd)
-        changed = self._marked and self._mark(handle, places)
-        wanted = self._policy.file(context, info.st_uid, info.st_mode)
-        if bring(handle, info, self._policy.rules.group, wanted) or changed:
+    def _bring(
+        self, target: Target, info: os.stat_result, places: Places, context: Context
+    ) -> None:
+        changed = self._marked and self._mark(target, places)
+        wanted = self._policy.file(context, info.st_uid == self._policy.rules.owner, info.st_mode)
+        if bring(target, info, self._policy.rules.group, wanted) or changed:
             self._tally.changed += 1
         else:
             self._tally.unchanged += 1
@@ -94,9 +95,9 @@ class Linked:
         except OSError:
             return 0
 
-    def _mark(self, handle: str, places: Places) -> bool:
-        found = marks.read(handle)
+    def _mark(self, target: Target, places: Places) -> bool:
+        found = marks.read(target)
         wanted = tuple(
             sorted({mark for path in places for mark in self._policy.marks(path, found)})
         )
-        return wanted != found and marks.write(handle, wanted)
+        return wanted != found and marks.write(target, wanted)

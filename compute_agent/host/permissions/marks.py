@@ -9,7 +9,7 @@ import errno
 import os
 import re
 
-from compute_agent.host.rights import NO_ACLS, get
+from compute_agent.host.rights import NO_ACLS, Target, get
 
 #: On the project's directory it says that there may be others below.
 ATTRIBUTE = "user.aen.override"
@@ -17,19 +17,19 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _SOMEWHERE = b"below"
 
 
-def read(path: str) -> tuple[str, ...]:
+def read(target: Target) -> tuple[str, ...]:
     """Return the ids that the entry is marked with."""
-    value = get(path, ATTRIBUTE)
+    value = get(target, ATTRIBUTE)
     return tuple(_ID.findall(value.decode("latin-1"))) if value else ()
 
 
-def write(path: str, marks: tuple[str, ...]) -> bool:
+def write(target: Target, marks: tuple[str, ...]) -> bool:
     """Mark the entry with just these ids; say whether the file system keeps marks."""
     try:
         if marks:
-            os.setxattr(path, ATTRIBUTE, ",".join(marks).encode())
+            os.setxattr(target, ATTRIBUTE, ",".join(marks).encode())
         else:
-            os.removexattr(path, ATTRIBUTE)
+            os.removexattr(target, ATTRIBUTE)
     except OSError as error:
         if error.errno in NO_ACLS:
             return False
@@ -38,15 +38,15 @@ def write(path: str, marks: tuple[str, ...]) -> bool:
     return True
 
 
-def are_below(path: str) -> bool:
-    """Say whether there may be marks in the project whose directory ``path`` is."""
-    return get(path, ATTRIBUTE) is not None
+def are_below(target: Target) -> bool:
+    """Say whether there may be marks in the project whose directory this is."""
+    return get(target, ATTRIBUTE) is not None
 
 
-def set_below(path: str, wanted: bool) -> None:
+def set_below(target: Target, wanted: bool) -> None:
     """Remember that there may be marks, or that there are none."""
     with contextlib.suppress(OSError):
-        if wanted and get(path, ATTRIBUTE) is None:
-            os.setxattr(path, ATTRIBUTE, _SOMEWHERE)
+        if wanted and get(target, ATTRIBUTE) is None:
+            os.setxattr(target, ATTRIBUTE, _SOMEWHERE)
         elif not wanted:
-            os.removexattr(path, ATTRIBUTE)
+            os.removexattr(target, ATTRIBUTE)

@@ -19,8 +19,8 @@ def secure_parts(
     Returns ``None`` where only a whole pass can tell: after ``seconds``, where a file has links
     elsewhere, and where something goes wrong that a whole pass would name.
     """
-    marked = bool(rules.overrides) or marks.are_below(f"/proc/self/fd/{directory}")
-    walk = Walk(directory, Policy(rules), {}, marked)
+    marked = bool(rules.overrides) or marks.are_below(directory)
+    walk = Walk(directory, Policy(rules), marked=marked)
     try:
         done = _visit(walk, _Wanted(places), time.monotonic() + seconds)
     except OSError:

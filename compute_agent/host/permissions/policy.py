@@ -34,7 +34,7 @@ class Policy:
             # An access list has no power over its owner, so nothing is pretended.
             if override.uid != rules.owner:
                 self._add(override)
-        self._wanted: dict[tuple[Context, bool, bool | None], Wanted] = {}
+        self._wanted: dict[tuple[Context, bool, int | None], Wanted] = {}
 
     def _add(self, override: Override) -> None:
         path = override.path.encode("utf-8", "surrogateescape")
@@ -103,27 +103,27 @@ class Policy:
 
     # --- entries ---
 
-    def directory(self, context: Context, uid: int) -> Wanted:
-        """Return what a directory of ``uid`` should have."""
-        return self._cached(context, uid == self.rules.owner, None)
+    def directory(self, context: Context, own: bool) -> Wanted:
+        """Return what a directory should have; ``own`` says that it is the project owner's."""
+        return self._cached(context, own, None)
 
-    def file(self, context: Context, uid: int, mode: int) -> Wanted:
-        """Return what a file of ``uid`` should have, whose mode is ``mode`` now."""
-        return self._cached(context, uid == self.rules.owner, bool(mode & stat.S_IXUSR))
+    def file(self, context: Context, own: bool, mode: int) -> Wanted:
+        """Return what a file should have, whose mode is ``mode`` now."""
+        return self._cached(context, own, mode & stat.S_IXUSR)
 
     def is_idle(self, context: Context, uid: int, wanted: Wanted) -> bool:
         """Say whether an override should keep ``uid`` from what is theirs, which no ACL can."""
         owners = wanted.mode >> 6 & 7
         return any(user == uid and owners & ~rights for user, rights in context[1])
 
-    def _cached(self, context: Context, own: bool, executable: bool | None) -> Wanted:
-        key = (context, own, executable)
+    def _cached(self, context: Context, own: bool, execute: int | None) -> Wanted:
+        key = (context, own, execute)
         found = self._wanted.get(key)
         if found is None:
-            if executable is None:
+            if execute is None:
                 found = self._directory(context, own)
             else:
-                found = self._file(context, own, executable)
+                found = self._file(context, own, 1 if execute else 0)
             self._wanted[key] = found
         return found
 
@@ -134,8 +134,7 @@ class Policy:
         setgid = 0 if self.rules.group is None else stat.S_ISGID
         return wanted(self._acl(context, own, 7, other), default, setgid)
 
-    def _file(self, context: Context, own: bool, executable: bool) -> Wanted:
-        execute = 1 if executable else 0
+    def _file(self, context: Context, own: bool, execute: int) -> Wanted:
         return wanted(self._acl(context, own, 6 | execute, (4 if context[0] else 0) | execute))
 
     def _acl(self, context: Context, own: bool, rights: int, other: int) -> Acl:

@@ -1,14 +1,18 @@
 """Directories of a tree, opened from its root one step at a time and never through a link."""
 
+import errno
 import os
 import stat
 
 from compute_agent.host.mounts import MountCheck
+from compute_agent.host.rights import Target
 
 #: As deep as descriptors last, one for each level.
 DEEPEST = 300
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class Reach:
@@ -90,3 +94,20 @@ def open_directory(name: bytes, parent: int, reach: Reach) -> int:
             return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         finally:
             os.close(handle)
+
+
+def open_file(name: str | bytes, parent: int) -> tuple[int, Target]:
+    """Open what was a regular file; return the descriptor, and by what to look at and change it.
+
+    Changing a file is quicker through a descriptor for reading than through a handle. Where that
+    can't be had (somebody holds a lease on it, or it is closed to us), a handle does. Should it have
+    become a FIFO meanwhile, nobody waits. Raises ``OSError``.
+    """
+    try:
+        fd = os.open(name, _FILE, dir_fd=parent)
+        return fd, fd
+    except OSError as error:
+        if error.errno in _VANISHED:
+            raise
+    fd = os.open(name, HANDLE, dir_fd=parent)
+    return fd, f"/proc/self/fd/{fd}"

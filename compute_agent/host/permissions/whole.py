@@ -90,9 +90,8 @@ class Pass:
     def _begin(self, cancelled: threading.Event) -> None:
         if self._walk is not None:
             return
-        handle = f"/proc/self/fd/{self._root}"
-        self._marked = bool(self._policy.rules.overrides) or marks.are_below(handle)
-        self._walk = Walk(self._root, self._policy, {}, self._marked)
+        self._marked = bool(self._policy.rules.overrides) or marks.are_below(self._root)
+        self._walk = Walk(self._root, self._policy, marked=self._marked)
         if self._file is not None and known.is_telling(self._walk.reach):
             self._key = known.key(self._policy, self._walk.reach)
             self._records = known.load(self._file, self._key)
@@ -100,7 +99,7 @@ class Pass:
         else:
             self._file, self._records = None, {}
         if self._policy.rules.overrides:
-            marks.set_below(handle, True)
+            marks.set_below(self._root, True)
         if cancelled.is_set():
             raise Cancelled
         self._places = self._walk.visit(START)
@@ -141,7 +140,7 @@ class Pass:
         found, self._tally.linked = self._tally.linked, []
         Linked(self._policy, walk.reach, self._marked, self._tally).settle(found)
         if self._marked and not self._policy.rules.overrides:
-            marks.set_below(f"/proc/self/fd/{self._root}", False)
+            marks.set_below(self._root, False)
         if self._file is not None:
             learned = dict(self._tally.learned)
             if learned != self._records:

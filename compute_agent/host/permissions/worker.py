@@ -48,7 +48,8 @@ def main() -> None:
     incoming, outgoing = sys.stdin.buffer, sys.stdout.buffer
     fields, overrides, records, marked = receive(incoming)
     rules = Rules(*fields)._replace(overrides=tuple(Override(*one) for one in overrides))
-    walk = Walk(int(sys.argv[1]), Policy(rules), known.unpack(records), marked)
+    walk = Walk(int(sys.argv[1]), Policy(rules), marked=marked, own_directory=True)
+    walk.known = known.unpack(records)
     send(outgoing, None)
     while True:
         places = receive(incoming)
