@@ -191,9 +191,9 @@ class Environments:
 
     def _remove_unused(self, name: str) -> None:
         """Remove older builds of a template, as far as no process runs from them."""
-        current = (self._directory / name).resolve()
+        current = (self._directory / name).readlink().name
         for old in self._directory.glob(f"{name}-*"):
-            if old != current and not _in_use(old):
+            if old.name != current and not _in_use(old):
                 shutil.rmtree(old, ignore_errors=True)
 
 

@@ -216,3 +216,20 @@ def test_a_node_tells_what_it_is(small_node):
     assert [app["name"] for app in said["apps"]][:3] == ["notebook", "lab", "terminal"]
     assert 0 < said["memory_used"] < said["memory_total"]
     assert json.dumps(said["problems"]) == "[]"
+
+
+def test_a_template_built_anew_stays_also_where_the_state_is_reached_through_a_link(
+    place, bare_environments
+):
+    (place / "real").mkdir()
+    (place / "state").symlink_to(place / "real")
+    lock = place / "lock.txt"
+    for text in ("", "# another\n"):
+        lock.write_text(text)
+        settings = bare_environments | {
+            "state_dir": str(place / "state"),
+            "default_lock": str(lock),
+        }
+        built = Environments(Config(**settings)).ensure("default")
+        assert (built / "bin/python").exists()
+    assert len(list((place / "real/environments").glob("default-*"))) == 1
