@@ -3,6 +3,12 @@
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run; `--hypothesis-profile=thorough` tries others, and many more.
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.register_profile("thorough", deadline=None, database=None, print_blob=True)
+settings.load_profile("same")
 
 
 @pytest.fixture

@@ -5,18 +5,15 @@ A process for each attempt would be most of the time of a property test.
 
 import contextlib
 import os
-import pwd
 import secrets
 from multiprocessing import Pipe
 
 
 class Acting:
-    """A process with an account's uid and groups, as its apps have them. Ended by ``end``."""
+    """A process with an account's uid and groups, whether or not it has a name. Ended by ``end``."""
 
-    def __init__(self, name, groups=()):
-        entry = pwd.getpwnam(name)
-        self.name, self.uid, self.gid = name, entry.pw_uid, entry.pw_gid
-        self.groups = tuple({*os.getgrouplist(name, self.gid), *groups})
+    def __init__(self, uid, gid, groups=()):
+        self.uid, self.gid, self.groups = uid, gid, (gid, *groups)
         self._ours, theirs = Pipe()
         self.pid = os.fork()
         if self.pid == 0:

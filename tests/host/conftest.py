@@ -116,6 +116,16 @@ def place():
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def open_place():
+    """A directory for all tests of a module that every account can enter."""
+    path = Path(f"/tmp/aent{os.getpid()}-{next(_counter)}")
+    path.mkdir()
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
 @pytest.fixture
 def node(place, environments):
     """A node with the real apps."""
