@@ -137,6 +137,16 @@ def _teams(rows: dict[str, Project], cast: dict[str, User]) -> None:
         if row.owner != cast["mira"] and project != "heat-pumps":
             actions.set_role(row, "mira", "editor", by=row.owner)
     actions.set_role(rows["meter-quality"], "noor", "editor", by=cast["mira"])
+    _set_by_hand(rows["energy-forecast"], cast)
+
+
+def _set_by_hand(project: Project, cast: dict[str, User]) -> None:
+    long = "public/a/way/down/many-folders/to-a-name-without-measure-2024-12-31.results.parquet"
+    for user, path, rights in [
+        ("jonas", "data/raw", "r-x"), ("li", "data/raw/meters-2024.parquet", "r--"),
+        ("noor", "secret", "---"), ("tomas", long, "rwx"),
+    ]:  # fmt: skip
+        actions.set_override(project, user, path, rights, by=cast["mira"])
 
 
 def run(

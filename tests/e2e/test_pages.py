@@ -206,6 +206,45 @@ def test_people_are_found_as_one_types_and_a_role_change_can_be_undone(page):
     page.wait_for_selector("text=tomas is now an editor.")
 
 
+def test_two_fields_find_people_each_in_its_own_list(page):
+    page.goto(f"{FORECAST}/permissions")
+    page.fill("#id_check_user", "")
+    page.type("#id_check_user", "tom")
+    page.wait_for_selector("#check-people #option-1[aria-selected=true]")
+    page.focus("#id_user")
+    page.wait_for_selector("#check-people #option-1", state="detached")
+    page.type("#id_user", "so")
+    page.wait_for_selector("#people #option-1[aria-selected=true]")
+    page.keyboard.press("Enter")
+    assert page.input_value("#id_user") == "sofia"
+    assert page.input_value("#id_check_user") == "tom"
+
+
+def test_rights_are_set_cleared_and_taken_back_with_the_keyboard(page):
+    page.goto(f"{FORECAST}/permissions")
+    page.fill("#id_path", "models")
+    page.fill("#id_user", "ada")
+    page.focus("#id_run")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Set for ada on models: read only.")
+    page.focus("button[aria-label='Clear models for ada']")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Cleared for ada on models.")
+    page.click(".aen-toast :text-is('Undo')")
+    page.wait_for_selector("button[aria-label='Clear models for ada']")
+
+
+def test_stopping_a_project_begins_at_the_safe_button_and_ends_what_runs(page):
+    page.goto(FORECAST)
+    page.click("#stop-project a")
+    page.wait_for_selector("dialog[open]")
+    assert page.evaluate("document.activeElement.textContent") == "Keep running"
+    page.click("dialog button:text-is('Stop 4 apps')")
+    page.wait_for_selector("#tile-terminal[data-state=stopping]")
+    assert page.locator("#stop-project a").count() == 0
+
+
 def test_removing_a_member_lists_what_ends_and_begins_at_the_safe_button(page):
     page.goto(f"{FORECAST}/settings/team")
     page.focus("a[aria-label='Remove jonas']")
@@ -254,8 +293,8 @@ def test_the_colours_that_one_chose_stay(page):
 def test_no_page_is_wider_than_the_screen(page, width):
     page.set_viewport_size({"width": width, "height": 800})
     for path in [
-        "/", FORECAST, f"{FORECAST}/settings/team", "/manage/", "/manage/users", "/manage/audit",
-        "/accounts/", "/new/", "/jonas/grid-losses",
+        "/", FORECAST, f"{FORECAST}/settings/team", f"{FORECAST}/permissions", "/manage/",
+        "/manage/users", "/manage/audit", "/accounts/", "/new/", "/jonas/grid-losses",
     ]:  # fmt: skip
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
