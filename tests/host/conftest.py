@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from node_client import CHECKOUT, Node, running, small_apps
+from team import Team
 
 from compute_agent.config import Config
 from compute_agent.environments import Environments
@@ -104,6 +105,26 @@ def _remove_account(name):
         with contextlib.suppress(KeyError):
             grp.getgrnam(group)
             subprocess.run(["groupdel", group], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def four():
+    """Accounts for the project of ``team``, the same for all tests: making them takes long."""
+    _needs_root()
+    names = [f"aent{os.getpid()}x{next(_counter)}" for _ in range(4)]
+    try:
+        for name in names:
+            subprocess.run(["useradd", "--create-home", "--user-group", name], check=True)
+        yield names
+    finally:
+        for name in names:
+            _remove_account(name)
+
+
+@pytest.fixture
+def team(four, place):
+    """A project of Mira's with an editor Edda and a viewer Vera; Otto is not in the team."""
+    return Team(four, place)
 
 
 @pytest.fixture

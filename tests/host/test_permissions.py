@@ -1,7 +1,6 @@
 """The permission pass on real files of real accounts: each rule as its user meets it."""
 
 import os
-import pwd
 import socket
 import stat
 import subprocess
@@ -9,77 +8,12 @@ import threading
 
 import pytest
 from node_client import as_user, until
+from team import getfacl, snapshot
 
 from compute_agent.host import acl, permissions
-from compute_agent.host.permissions import Rules, secure
+from compute_agent.host.permissions import secure
 
 pytestmark = pytest.mark.host
-
-
-class Team:
-    """A project directory with its owner Mira, the editor Edda, the viewer Vera; Otto is none."""
-
-    def __init__(self, people, place):
-        self.mira, self.edda, self.vera, self.otto = (people(make=True) for _ in range(4))
-        self.uids = {name: pwd.getpwnam(name).pw_uid for name in
-                     (self.mira, self.edda, self.vera, self.otto)}  # fmt: skip
-        self.place = place
-        self.path = place / "p"
-        self.path.mkdir()
-        owner = pwd.getpwnam(self.mira)
-        os.chown(self.path, owner.pw_uid, owner.pw_gid)
-        members = acl.named([(self.uids[self.edda], 7), (self.uids[self.vera], 5)])
-        self.rules = Rules(owner.pw_uid, owner.pw_gid, members, frozenset({0}))
-
-    def secure(self, **changes):
-        fd = os.open(self.path, os.O_RDONLY)
-        try:
-            return secure(fd, self.rules._replace(**changes))
-        finally:
-            os.close(fd)
-
-    def make(self, name, text="x", owner=None, mode=0o600):
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(mode)
-        uid = self.uids[owner or self.mira]
-        for made in (path, *path.relative_to(self.path).parents):
-            if str(made) != ".":
-                os.chown(self.path / made, uid, uid)
-        return path
-
-    def may(self, who, do, path):
-        return as_user(who, *{
-            "read": ["cat", path], "list": ["ls", path], "enter": ["ls", "-d", f"{path}/."],
-            "write": ["sh", "-c", 'echo more >> "$1"', "sh", path],
-            "make": ["sh", "-c", 'echo new > "$1"', "sh", path], "run": [path],
-        }[do])[0] == 0  # fmt: skip
-
-
-@pytest.fixture
-def team(people, place):
-    return Team(people, place)
-
-
-def getfacl(path):
-    done = subprocess.run(
-        ["getfacl", "-cp", "-n", path], capture_output=True, text=True, check=True
-    )
-    return done.stdout.split()
-
-
-def snapshot(path):
-    """All that a pass could change, for every entry."""
-    found = {}
-    for directory, directories, files in os.walk(path):
-        for name in [".", *directories, *files]:
-            entry = os.path.join(directory, name)
-            info = os.lstat(entry)
-            attributes = {key: os.getxattr(entry, key, follow_symlinks=False)
-                          for key in os.listxattr(entry, follow_symlinks=False)}  # fmt: skip
-            found[entry] = (info.st_mode, info.st_uid, info.st_gid, info.st_ctime_ns, attributes)
-    return found
 
 
 def test_the_directory_has_exactly_the_teams_entries(team):
