@@ -10,7 +10,7 @@ from django.utils.http import urlsafe_base64_encode
 
 from . import audit, names
 from .errors import Conflict, Invalid
-from .models import ApiToken, User
+from .models import ApiToken, FormerName, User
 from .secrets import digest, new_secret
 from .signals import access_ended, leaving, locked, token_revoked
 from .transactions import after_commit, atomic
@@ -30,7 +30,7 @@ def create_user(
 
     Raises ``Invalid`` for the name or password, ``Conflict`` when the name is taken.
     """
-    names.check("username", username, names.RESERVED_OWNERS)
+    check_new_name(username)
     user = User(username=username, first_name=full_name[:150], unix_account=username, **fields)
     _set_password(user, password)
     try:
@@ -40,6 +40,29 @@ def create_user(
     except IntegrityError as error:
         raise Conflict(f"There is a user “{username}” already.", "username") from error
     return user
+
+
+def check_new_name(username: str) -> str:
+    """Return ``username`` if a new person may have it.
+
+    Raises ``Invalid`` for what breaks the rule, ``Conflict`` for the name of a former person.
+    """
+    names.check("username", username, names.RESERVED_OWNERS)
+    if FormerName.objects.filter(pk=username).exists():
+        raise Conflict(
+            f"“{username}” was somebody who is removed, and whose account and files may still be "
+            f"on the nodes. Choose another name, or free it first: aen_user free {username}",
+            "username",
+        )
+    return username
+
+
+def free_name(name: str, *, by: User | None) -> None:
+    """Let a new person have the name of a former one, and with it what is left of their files."""
+    with atomic():
+        if not FormerName.objects.filter(pk=name).delete()[0]:
+            raise Invalid("user", f"“{name[:40]}” is not the name of somebody who was removed.")
+        audit.record("account.free_name", name, by=by)
 
 
 def _set_password(user: User, password: str | None) -> None:
@@ -142,12 +165,15 @@ def set_administrator(user: User, *, administrator: bool, by: User | None) -> No
 
 
 def delete_user(user: User, *, by: User | None) -> None:
-    """Remove a person who owns nothing and runs nothing. Their audit entries stay."""
+    """Remove a person who owns nothing and runs nothing. Their audit entries stay, and their name
+    is kept from others."""
     with atomic():
         _keep_an_administrator(user, "be removed")
         leaving.send(sender=None, user=user)
         audit.record("account.remove", user.username, by=by)
         access_ended.send(sender=None, user=user)
+        for name in {user.username, user.unix_account}:
+            FormerName.objects.get_or_create(pk=name)
         user.delete()
 
 

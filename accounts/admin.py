@@ -8,10 +8,10 @@ from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from . import actions, names
+from . import actions
 from .admin_base import ReadOnlyAdmin
 from .errors import ActionError
-from .models import ApiToken, AuditEntry, Job, SignInAttempts, User
+from .models import ApiToken, AuditEntry, FormerName, Job, SignInAttempts, User
 
 # Groups are in no page yet; edited here they would pass the actions and their audit.
 admin.site.unregister(Group)
@@ -26,7 +26,7 @@ class NewUserForm(forms.ModelForm):
 
     def clean_username(self) -> str:
         try:
-            return names.check("username", self.cleaned_data["username"], names.RESERVED_OWNERS)
+            return actions.check_new_name(self.cleaned_data["username"])
         except ActionError as error:
             raise forms.ValidationError(error.detail) from error
 
@@ -99,6 +99,17 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 @admin.register(SignInAttempts)
 class SignInAttemptsAdmin(ReadOnlyAdmin):
     list_display = ["count", "at", "blocked_until"]
+
+
+@admin.register(FormerName)
+class FormerNameAdmin(ReadOnlyAdmin):
+    list_display = ["name", "at"]
+    search_fields = ["name"]
+    actions = ["free"]
+
+    @admin.action(description="Free: the next one gets what is left", permissions=["act"])
+    def free(self, request: HttpRequest, rows: QuerySet[FormerName]) -> None:
+        self.act(request, rows, lambda row: actions.free_name(row.name, by=request.user))
 
 
 @admin.register(AuditEntry)

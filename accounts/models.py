@@ -32,6 +32,20 @@ class User(AbstractUser):
         return self.username[:2].upper()
 
 
+class FormerName(models.Model):
+    """The name of somebody who was removed. Nodes may still have their account and their files,
+    so nobody else gets it until an administrator frees it."""
+
+    name = models.CharField(primary_key=True, max_length=32, editable=False)
+    at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class ApiToken(models.Model):
     """A token for scripts. Only a digest is kept: a stolen backup opens nothing."""
 

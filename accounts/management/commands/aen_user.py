@@ -11,12 +11,13 @@ from accounts.cli import ActionCommand, find_user
 
 class Command(ActionCommand):
     help = (
-        "Add, lock, unlock or remove a user. “add” prints a link, good for one use within three "
-        "days, on which they set their password, unless --password-file names a file with it."
+        "Add, lock, unlock or remove a user, or free the name of one who was removed. “add” prints "
+        "a link, good for one use within three days, on which they set their password, unless "
+        "--password-file names a file with it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", choices=["add", "remove", "lock", "unlock"])
+        parser.add_argument("action", choices=["add", "remove", "free", "lock", "unlock"])
         parser.add_argument("user")
         parser.add_argument("--full-name", default="")
         parser.add_argument("--password-file", type=Path)
@@ -35,7 +36,11 @@ class Command(ActionCommand):
 
     def _remove(self, name: str, options: dict[str, Any]) -> None:
         actions.delete_user(find_user(name), by=None)
-        self.stdout.write(f"Removed {name}.")
+        self.stdout.write(f"Removed {name}. The name is kept: nobody else gets it.")
+
+    def _free(self, name: str, options: dict[str, Any]) -> None:
+        actions.free_name(name, by=None)
+        self.stdout.write(f"Freed {name}: the next one of that name gets what is left of theirs.")
 
     def _lock(self, name: str, options: dict[str, Any]) -> None:
         actions.lock_user(find_user(name), by=None)
