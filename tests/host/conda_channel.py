@@ -1,12 +1,15 @@
 """Conda channels made by hand: packages of a few files, and a Python that is this machine's own."""
 
 import bz2
+import contextlib
 import hashlib
 import io
 import json
 import os
+import shutil
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -16,6 +19,26 @@ SUBDIR = "linux-64" if os.uname().machine == "x86_64" else f"linux-{os.uname().m
 _BLOCK = 128 * 1024
 
 
+def kept(cache, name, fill):
+    """Return a channel that ``fill(channel)`` made, kept in ``cache`` for later runs of the tests.
+
+    ``fill`` says false where there can be none; then this returns ``None``.
+    """
+    sources = [Path(__file__), Path(fill.__code__.co_filename)]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:8]
+    place = cache / f"channel-{name}-{digest}"
+    if not place.exists():
+        for old in cache.glob(f"channel-{name}-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            made = Path(folder, "channel")
+            if not fill(Channel(made)):
+                return None
+            with contextlib.suppress(OSError):  # another run was faster
+                made.rename(place)
+    return Channel(place)
+
+
 class Channel:
     """A directory that conda clients read as ``file://…``; the packages that are added are real."""
 
@@ -23,8 +46,9 @@ class Channel:
         self.place = place
         self._records = {SUBDIR: {}, "noarch": {}}
         for subdir in self._records:
-            (place / subdir).mkdir(parents=True, exist_ok=True)
-        self._write_index()
+            if not (place / subdir).exists():
+                (place / subdir).mkdir(parents=True)
+                self._write_index(subdir)
 
     @property
     def url(self):
@@ -63,15 +87,15 @@ class Channel:
             "md5": hashlib.md5(data).hexdigest(), "size": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
         }  # fmt: skip
-        self._write_index()
+        self._write_index(subdir)
 
-    def _write_index(self):
-        for subdir, records in self._records.items():
-            new = {name: r for name, r in records.items() if name.endswith(".conda")}
-            old = {name: r for name, r in records.items() if not name.endswith(".conda")}
-            index = {"info": {"subdir": subdir}, "packages": old, "packages.conda": new,
-                     "repodata_version": 1}  # fmt: skip
-            (self.place / subdir / "repodata.json").write_bytes(_json(index))
+    def _write_index(self, subdir):
+        records = self._records[subdir]
+        new = {name: r for name, r in records.items() if name.endswith(".conda")}
+        old = {name: r for name, r in records.items() if not name.endswith(".conda")}
+        index = {"info": {"subdir": subdir}, "packages": old, "packages.conda": new,
+                 "repodata_version": 1}  # fmt: skip
+        (self.place / subdir / "repodata.json").write_bytes(_json(index))
 
 
 def add_python(channel):
@@ -107,10 +131,12 @@ def add_python(channel):
 
 
 def add_ipykernel(channel, site_packages, version):
-    """Add all of an environment's packages as one, named ``ipykernel``."""
+    """Add what a kernel needs of an environment's packages as one, named ``ipykernel``."""
     files = {}
+    heavy = ("__pycache__", "numpy", "pandas", "matplotlib", "PIL", "pillow", "fontTools", "pip",
+             "contourpy", "mpl_toolkits", "kiwisolver", "tests")  # fmt: skip
     for folder, names, found in os.walk(site_packages):
-        names[:] = [name for name in names if name != "__pycache__"]
+        names[:] = [name for name in names if name.split(".")[0] not in heavy]
         for file in found:
             path = Path(folder, file)
             inside = path.relative_to(site_packages)
@@ -172,7 +198,7 @@ def _tar_bz2(file, info, files, modes, links):
 
 def _zstd(data):
     """Return ``data`` as a Zstandard frame whose blocks are not compressed."""
-    frame = bytearray(b"\x28\xb5\x2f\xfd\xe0" + len(data).to_bytes(8, "little"))
+    frame = bytearray(b"\x28\xb5\x2f\xfd\x00\x38")  # a window of one block, no length
     blocks = [data[at : at + _BLOCK] for at in range(0, len(data), _BLOCK)] or [b""]
     for number, block in enumerate(blocks):
         last = number == len(blocks) - 1

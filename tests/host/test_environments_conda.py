@@ -4,17 +4,19 @@ import json
 import os
 import pwd
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from conda_channel import PLACEHOLDER, Channel, add_ipykernel, add_python
+from conda_channel import PLACEHOLDER, add_ipykernel, add_python, kept
 from node_client import Node, as_user, running, small_apps
 from test_jupyter import Kernel, api
 
 from compute_agent.config import Config
 from compute_agent.environments import Environments
 from compute_agent.environments.clone import Clone
+from compute_agent.environments.marker import MARKER
 from compute_agent.host import directories
 from compute_agent.host.errors import HostError
 
@@ -28,20 +30,13 @@ GREET = {
     ),
     "site-packages/greet-1.0.dist-info/INSTALLER": b"conda\n",
 }
-SPY = b"import os, sys\nsys.stdout.write(''), open(os.path.join(sys.prefix, 'spy'), 'a').write(str(os.getuid()) + '\\n')\n"  # noqa: E501
+SPY = b"import os, sys; open(sys.prefix + '/spy', 'a').write(str(os.getuid()) + ' ')\n"
 
 
-@pytest.fixture(scope="session")
-def channel(tmp_path_factory):
-    """A channel with Python, and a package of each sort."""
-    place = tmp_path_factory.mktemp("channel")
-    for folder in (place, *place.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    channel = Channel(place)
-    version = add_python(channel)
-    if version is None:
-        pytest.skip("this machine's Python is not one that can be moved, and conda-forge is away")
+def fill(channel):
+    """Put Python into the channel, and a package of each sort."""
+    if add_python(channel) is None:
+        return False
     channel.add("greet", "1.0", GREET, noarch="python", depends=["python"],
                 entry_points=["greet = greet:main"])  # fmt: skip
     channel.add(
@@ -56,11 +51,23 @@ def channel(tmp_path_factory):
         {"lib/binny.so": b"\x7fELF\0" + P + b"/lib:" + P + b"/lib64\0more\0" + P + b"\0\0\0end"},
         prefixed={"lib/binny.so": "binary"}, modes={"lib/binny.so": 0o600},
     )  # fmt: skip
+    channel.add("spy", "1.0", {
+        "lib/python3.11/site-packages/spy.pth": SPY,
+        "bin/.spy-post-link.sh": b"#!/bin/sh\nid -u > $PREFIX/linked\n",
+    }, depends=["python"], modes={"bin/.spy-post-link.sh": 0o755})  # fmt: skip
+    return True
+
+
+@pytest.fixture(scope="session")
+def channel(cache):
+    channel = kept(cache, "sorts", fill)
+    if channel is None:
+        pytest.skip("this machine's Python is not one that can be moved, and conda-forge is away")
     return channel
 
 
 @pytest.fixture(scope="session")
-def conda_settings(channel, cache, interpreter, tmp_path_factory):
+def conda_settings(channel, cache, interpreter):
     """Settings of a node whose ``default`` is made of conda packages."""
     state = cache / "node-conda"
     return {
@@ -141,12 +148,8 @@ def test_bytecode_is_there_before_the_first_user(template):
     assert list(template.glob("lib/python3*/site-packages/greet/__pycache__/*.pyc"))
 
 
-def test_nothing_of_a_package_runs_as_root(channel, conda_settings, place):
+def test_nothing_of_a_package_runs_as_root(conda_settings, place):
     """A package can have code run whenever Python starts, and scripts after linking."""
-    channel.add("spy", "1.0", {
-        "lib/python3.11/site-packages/spy.pth": SPY.replace(b"\n", b"; ").strip(b"; ") + b"\n",
-        "bin/.spy-post-link.sh": b"#!/bin/sh\nid -u > $PREFIX/linked\n",
-    }, depends=["python"], modes={"bin/.spy-post-link.sh": 0o755})  # fmt: skip
     settings = conda_settings | {
         "state_dir": str(place / "s"), "default_packages": ["python", "spy"],
     }  # fmt: skip
@@ -189,21 +192,40 @@ def test_a_project_gets_its_default_from_the_channel(place, people, conda_settin
         assert as_user(mira, default / "bin/texty") == (0, f"{default}\n")
 
 
-def test_a_kernel_runs_from_conda_packages(place, people, channel, conda_settings, environments):
-    add_ipykernel(channel, next(
-        Path(environments["state_dir"]).glob("environments/default/lib/python*/site-packages")
-    ), "3.11")  # fmt: skip
+@pytest.fixture(scope="session")
+def kernel_settings(cache, interpreter, environments):
+    """Settings of a node whose ``default`` has a kernel, and whose Jupyter is the usual one."""
+    built = Path(environments["state_dir"], "environments")
+
+    def fill(channel):
+        packages = next(built.glob("default/lib/python*/site-packages"))
+        return add_python(channel) and add_ipykernel(channel, packages, "3.11") is None
+
+    channel = kept(cache, "kernel", fill)
+    if channel is None:
+        pytest.skip("this machine's Python is not one that can be moved, and conda-forge is away")
+    state = cache / "node-conda-kernel"
+    (state / "environments").mkdir(parents=True, exist_ok=True)
+    jupyter = (built / "jupyter").resolve()
+    if not (state / "environments" / jupyter.name / MARKER).exists():
+        copied = state / "environments" / jupyter.name
+        shutil.rmtree(copied, ignore_errors=True)
+        shutil.copytree(jupyter, copied, symlinks=True, copy_function=os.link)
+    settings = {"state_dir": str(state), "python": interpreter, "channels": [channel.url],
+                "default_packages": ["python", "ipykernel"]}  # fmt: skip
+    Environments(Config(**settings)).ensure("default")
+    return settings
+
+
+def test_a_kernel_runs_from_conda_packages(place, people, kernel_settings):
     mira = people()
-    settings = conda_settings | {
-        "state_dir": environments["state_dir"], "default_packages": ["python", "ipykernel", "greet"],
-    }  # fmt: skip
-    with running(Node(place, settings)) as node:
+    with running(Node(place, kernel_settings)) as node:
         app_id = node.run("lab", mira)
         prefix = f"/{mira}/demo/lab/"
+        specs = api(node, app_id, prefix, "kernelspecs")["kernelspecs"]
+        assert specs["default"]["spec"]["display_name"] == "default (Python 3.11)"
         kernel_id = api(node, app_id, prefix, "kernels", "POST", {})["id"]
         with Kernel(node, app_id, prefix, kernel_id) as kernel:
-            said = kernel.run(
-                "import greet, os, sys; print(sys.prefix, os.environ['CONDA_PREFIX'])"
-            )
+            said = kernel.run("import os, sys; print(sys.prefix, os.environ['CONDA_PREFIX'])")
         home = f"{node.project(mira)}/envs/default"
         assert said.split() == [home, home]
