@@ -54,6 +54,13 @@ class Projects:
             return accounts.current_account()
         return self._accounts.owner(project.owner_account)
 
+    def account_if_there(self, name: str, project: ProjectSpec) -> Account | None:
+        """Return the account as an app of ``project`` would have it, ``None`` if there is none."""
+        if not privileges.serves_others():
+            return accounts.current_account()
+        groups = self._accounts.project_groups(project.owner, project.name)
+        return self._accounts.as_of_app(name, groups.ids)
+
     def account_of_app(self, name: str, project: ProjectSpec, for_visitors: bool) -> Account:
         """Return the account that an app of ``project`` runs as, with the groups it gets.
 

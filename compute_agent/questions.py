@@ -6,17 +6,16 @@ They have threads of their own: a file system that does not answer must not keep
 import asyncio
 import logging
 import os
-import pwd
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from compute_agent.config import Config, service_uid
-from compute_agent.host import accounts, directories, privileges, reasons
-from compute_agent.host.accounts import Account
+from compute_agent.host import directories, privileges, reasons
 from compute_agent.host.errors import HostError
 from compute_agent.host.expected import Asked
 from compute_agent.host.explanation import explain, unanswerable
 from compute_agent.host.reasons import Reason
+from compute_agent.project import Projects
 from compute_agent.protocol import Explain, Explanation
 from compute_agent.registry import Registry
 
@@ -28,8 +27,9 @@ _log = logging.getLogger(__name__)
 class Questions:
     """Takes questions in the event loop's thread and tells the answers to who listens there."""
 
-    def __init__(self, config: Config, registry: Registry) -> None:
+    def __init__(self, config: Config, projects: Projects, registry: Registry) -> None:
         self._config = config
+        self._projects = projects
         self._registry = registry
         self._threads = ThreadPoolExecutor(2, "question")
         self._waiting = 0
@@ -66,10 +66,11 @@ class Questions:
             return unanswerable(question, Reason(f"The node could not look there: {reason}."))
 
     def _look(self, question: Explain) -> Explanation:
-        account = self._account(question.account)
+        project = question.project
+        account = self._projects.account_if_there(question.account, project)
         if account is None:
             return unanswerable(question, reasons.no_account(question.account))
-        owner = self._account(question.project.owner_account)
+        owner = self._projects.account_if_there(project.owner_account, project)
         service = service_uid(self._config)
         asked = Asked(
             question,
@@ -79,19 +80,8 @@ class Questions:
             alone=privileges.mode() == "single",
         )
         root = Path(self._config.project_root)
-        project = question.project
         try:
             with directories.project_directory(root, project.owner, project.name) as fd:
                 return explain(fd, asked)
         except FileNotFoundError:
             return unanswerable(question, reasons.no_directory())
-
-    def _account(self, name: str) -> Account | None:
-        """Return the account that stands for ``name``, never made for the question's sake."""
-        if privileges.mode() == "single":
-            return accounts.current_account()
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            return None
-        return accounts.existing(name, self._config.service_account)

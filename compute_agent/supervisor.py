@@ -66,7 +66,7 @@ class Supervisor:
         self.problems: dict[str, str] = {}
         self._launcher = Launcher(config, catalog, self._passed)
         self._removals = Removals(self._launcher, self.registry)
-        self._questions = Questions(config, self.registry)
+        self._questions = Questions(config, self._launcher.projects, self.registry)
         self._runners: dict[str, runners.Runner] = {}
         self._cancelled: dict[str, threading.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()

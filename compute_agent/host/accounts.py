@@ -105,6 +105,17 @@ class Accounts:
         account = self.person(name)
         if not self._create:
             account_checks.ready(pwd.getpwnam(name))
+        return self._with_groups(account, project_groups)
+
+    def as_of_app(self, name: str, project_groups: frozenset[int]) -> Account | None:
+        """Return the account as ``of_app`` would, ``None`` if there is none; nothing is made.
+
+        Raises ``HostError`` for one that must not have apps.
+        """
+        account = existing(name, self._service)
+        return account and self._with_groups(account, project_groups)
+
+    def _with_groups(self, account: Account, project_groups: frozenset[int]) -> Account:
         others = set(self.book.entries.groups.values()) - project_groups
         return account._replace(groups=tuple(gid for gid in account.groups if gid not in others))
 
