@@ -15,6 +15,7 @@ from datacenters.models import NodeCommand
 from . import access, questions
 from .explaining import Told, tell
 from .models import Project
+from .paths import shown
 from .questions import Answer
 
 
@@ -150,9 +151,8 @@ def _overrides(project: Project) -> Iterator[str]:
     rows = list(project.overrides.select_related("user"))
     yield "\nSet by hand" if rows else "\nNothing is set by hand."
     for row in rows:
-        name = ascii(row.path)[1:-1] if not row.path.isprintable() else row.path
         by = f"by {row.set_by_name}, {row.set_at:%Y-%m-%d}"
-        yield f"  {row.access}  {row.user.username} on {name}, {by}"
+        yield f"  {row.access}  {row.user.username} on {shown(row.path)}, {by}"
 
 
 def _told(told: Told, answer: Answer) -> Iterator[str]:
@@ -161,7 +161,7 @@ def _told(told: Told, answer: Answer) -> Iterator[str]:
         yield f"  {told.cause}"
     for number, reason in enumerate(told.reasons, 1):
         yield f"  {number}. {reason.text} ({reason.verdict})"
-    width = max((len(look.path) for look in told.looks), default=0)
+    width = max((len(shown(look.path)) for look in told.looks), default=0)
     for look in told.looks:
         cut = f", cut to {look.effective}" if look.effective != look.rights else ""
-        yield f"  {look.path or '.':<{max(width, 1)}}  {look.entry}{look.rights}{cut}"
+        yield f"  {shown(look.path) or '.':<{max(width, 1)}}  {look.entry}{look.rights}{cut}"

@@ -9,7 +9,7 @@ from accounts.models import User
 from compute_agent.protocol import Look
 
 from .models import PathOverride
-from .paths import is_in
+from .paths import is_in, shown
 from .plain import plain
 from .questions import Answer
 from .rights import in_words, series, verbs
@@ -57,7 +57,7 @@ def tell(answer: Answer) -> Told:
 
 def place(path: str) -> str:
     """Return how a path is called: the empty one is the project's own folder."""
-    return path or "the project’s folder"
+    return shown(path) or "the project’s folder"
 
 
 def _headline(answer: Answer) -> str:
@@ -148,8 +148,8 @@ def _stop(look: Look, answer: Answer) -> list[Reason]:
         cut = f"The mask of {place(look.path)} cuts what {look.entry} gives from {look.rights} to"
         return [Reason(f"{cut} {look.effective}.", "stops")]
     if look.path != answer.path and _is_wall(look) and not _is_meant(look, answer):
-        return [Reason(f"{place(look.path).capitalize() if not look.path else look.path} "
-                       "can’t be entered.", "stops")]  # fmt: skip
+        where = shown(look.path) or "The project’s folder"
+        return [Reason(f"{where} can’t be entered.", "stops")]
     return []
 
 
@@ -158,4 +158,6 @@ def _is_wall(look: Look) -> bool:
 
 
 def _is_meant(look: Look, answer: Answer) -> bool:
-    return answer.override is not None and answer.override.path == look.path
+    """Say whether it was closed by hand, itself or with a folder around it."""
+    row = answer.override
+    return row is not None and row.access[2] == "-" and is_in(look.path, row.path)

@@ -12,6 +12,7 @@ from accounts.models import AuditEntry, User
 
 from . import catalog
 from .models import Project
+from .paths import shown
 from .rights import in_words
 
 #: For each verb: what stands before the bold object, the object's key in ``detail``, what follows.
@@ -105,7 +106,7 @@ def _sentence(row: AuditEntry, titles: dict[str, str]) -> tuple[str, str, str]:
         rights = in_words(str(detail.get("access", "")))
         return (
             before,
-            str(detail.get("path", ""))[:80],
+            shown(str(detail.get("path", "")))[:80],
             after.format(detail.get("user", ""), rights),
         )
     if row.verb == "team.set":

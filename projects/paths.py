@@ -55,6 +55,11 @@ def _check_names(names: list[str]) -> None:
             )
 
 
+def shown(path: str) -> str:
+    """Return a path as people may look at it, in a page or a terminal: odd characters as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
+
+
 def is_in(path: str, folder: str) -> bool:
     """Say whether ``path`` is ``folder`` or lies in it."""
     return folder in ("", path) or path.startswith(folder + "/")

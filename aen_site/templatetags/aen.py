@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from accounts import notes
 from aen_site import icons
+from projects.paths import shown
 from projects.plain import plain as safe_to_see
 from projects.rights import in_words
 
@@ -45,6 +46,12 @@ def avatar(person: object) -> SafeString:
 def dot(state: str) -> SafeString:
     """Return the mark of a state; the word beside it is the caller's."""
     return format_html('<span class="aen-dot aen-dot-{}" aria-hidden="true"></span>', state)
+
+
+@register.filter
+def path(text: str) -> str:
+    """Return a path with its odd characters as escapes."""
+    return shown(text)
 
 
 @register.simple_tag

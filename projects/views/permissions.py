@@ -141,4 +141,5 @@ def _to(view: str, row: Project) -> str:
 
 
 def _short(path: str) -> str:
+    path = paths.shown(path)
     return path if len(path) <= SHOWN else f"…{path[-SHOWN:]}"

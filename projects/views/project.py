@@ -24,12 +24,17 @@ def frame(project: Project, user: User, part: str) -> dict[str, object]:
         "part": part,
         "role": access.role_of(user, project),
         "may_see_access": access.may(user, project, "see_access"),
-        "may_stop_any": access.may(user, project, "stop_any"),
         "may_edit": access.may(user, project, "edit"),
         "may_manage_team": access.may(user, project, "manage_team"),
         "may_publish": access.may(user, project, "publish"),
         "may_delete": access.may(user, project, "delete"),
         "pill": _pill(project, user),
+    } | _stop_button(project, user)
+
+
+def _stop_button(project: Project, user: User) -> dict[str, object]:
+    return {
+        "may_stop_any": access.may(user, project, "stop_any"),
         "stoppable": actions.stoppable(project, by=user).count(),
     }
 
@@ -88,7 +93,8 @@ def part(request: HttpRequest, owner: str, name: str) -> HttpResponse:
 
 
 def _part(request: HttpRequest, row: Project, found: workspace.Workspace) -> HttpResponse:
-    context = frame(row, request.user, "overview") | {"workspace": found, "poll": True}
+    context = {"project": row, "workspace": found, "pill": _pill(row, request.user), "poll": True}
+    context |= _stop_button(row, request.user)
     return render(request, "projects/workspace_swap.html", context)
 
 

@@ -157,6 +157,7 @@ def remove_member(request: HttpRequest, owner: str, name: str, username: str) ->
         "person": user,
         "leaving": leaving,
         "ending": _active(row, user),
+        "by_hand": row.overrides.filter(user=user).count(),
     }
     return _confirm(request, row, "remove_member", context)
 

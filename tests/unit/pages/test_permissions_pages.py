@@ -8,7 +8,7 @@ from projects import actions, questions
 from projects.models import AppInstance, PathOverride
 
 PAGE = "/mira/forecast/permissions"
-NASTY = "<script>alert(1)</script>'\""
+NASTY = "<script>alert(1)</script>'\"\x1b[31m\u202eevil"
 
 
 def ask(client, path="data/raw", user="edda"):
@@ -43,7 +43,7 @@ def test_only_those_who_may_change_it_are_offered_to(project, cast, browse, read
 
     def offered(name):
         forms = read(browse(name).get(PAGE)).forms
-        return sorted(form["attrs"]["action"].rsplit("/")[-1] for form in forms
+        return sorted(form["attrs"]["action"].rsplit("/")[-1].partition("#")[0] for form in forms
                       if PAGE in form["attrs"].get("action", "") and "method" in form["attrs"]
                       and form["attrs"]["method"] == "post")  # fmt: skip
 
@@ -232,8 +232,12 @@ def test_what_a_node_or_a_person_wrote_is_shown_as_text(answering, project, cast
         "kind": "file", "access": "r--", "looks": (Look(NASTY, NASTY + "\x1b[31m", "r--", "r--"),),
         "cause": NASTY + "\x1b[31m", "mend": NASTY,
     }  # fmt: skip
-    for page in (ask(browse("mira"), NASTY), browse("mira").get("/mira/forecast/activity")):
-        assert "<script>alert" not in page.content.decode() and "\x1b" not in page.content.decode()
+    pages = ask(browse("mira"), NASTY), browse("mira").get("/mira/forecast/activity")
+    for page in pages:
+        assert "<script>alert" not in page.content.decode()
+    words = [line for line in pages[0].content.decode().splitlines() if "value=" not in line]
+    for odd in ("\x1b", "\u202e"):
+        assert odd not in "".join(words) + pages[1].content.decode()
 
 
 def test_in_a_site_of_one_account_the_page_says_what_it_is_worth(
@@ -276,3 +280,23 @@ def test_the_button_comes_with_the_moving_part_of_the_page(project, browse, run)
     run("mira", "lab", "running")
     part = browse("mira").get("/mira/forecast/workspace", headers={"HX-Request": "true"})
     assert '<span id="stop-project" class="aen-push" hx-swap-oob="true"><a' in part.content.decode()
+
+
+def test_what_is_closed_by_hand_stops_nobody_without_saying_so(
+    answering, project, cast, browse, text
+):
+    """The folders within a closed one are closed by the same setting."""
+    actions.set_override(project, "edda", "secret", "---", by=cast.mira)
+    looks = tuple(
+        Look(path, "user:edda:", "---", "---") for path in ("secret", "secret/a", "secret/a/b")
+    )
+    answering.says = {"kind": "file", "access": "---", "looks": looks}
+    page = text(ask(browse("mira"), "secret/a/b"))
+    assert "mira set secret to no access for edda by hand" in page and "Decides" in page
+    assert "can’t be entered" not in page
+
+
+def test_removing_a_member_says_that_what_was_set_for_them_ends(project, cast, browse, text):
+    actions.set_override(project, "edda", "data", "r-x", by=cast.mira)
+    page = text(browse("mira").get("/mira/forecast/settings/team/edda/remove"))
+    assert "What was set by hand for edda on 1 file or folder" in page

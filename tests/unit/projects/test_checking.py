@@ -141,3 +141,18 @@ def test_what_cannot_be_checked_is_one_line_and_a_failure(answering, args, words
     with pytest.raises(CommandError, match=words) as refused:
         call_command("aen_check", *args)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.row(15)
+def test_no_file_name_reaches_the_terminal_with_its_escapes(answering, project, cast, center):
+    odd = "a\x1b[2Jb\nWrong: c\u202ed"
+    actions.set_override(project, "edda", odd, "r-x", by=cast.mira)
+    list(outbox.due(center.row.pk))
+    answering.says = {
+        "kind": "file",
+        "access": "r-x",
+        "looks": (Look(odd, "user:edda:", "r-x", "r-x"),),
+    }
+    words = check("--user", "edda", "--path", odd)
+    assert "a\\x1b[2Jb\\nWrong: c\\u202ed" in words
+    assert not {"\x1b", "\u202e"} & set(words) and "\nWrong" not in words
