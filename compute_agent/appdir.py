@@ -12,6 +12,7 @@ from typing import Any
 from compute_agent import jupyter
 from compute_agent.catalog import Descriptor
 from compute_agent.config import Config
+from compute_agent.confinement import Confinement
 from compute_agent.environments.listing import ENVIRONMENTS, Kernel
 from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
@@ -56,6 +57,7 @@ class Prepared:
         descriptor: Descriptor,
         home: Path,
         template: Path | None,
+        confinement: Confinement,
         conda: bool = False,
         tools: Path | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class Prepared:
         self._environment = home / ENVIRONMENTS / launch.environment
         self._conda = conda
         self._tools = f"{tools}:" if tools else ""
+        self._confinement = confinement
 
     def make_user_part(self, kernels: Sequence[Kernel]) -> None:
         """Make the user's part, with a description of each kernel.
@@ -94,8 +97,9 @@ class Prepared:
             os.chown(top, self._account.uid, self._account.gid)
 
     def spec(self, token: str) -> dict[str, Any]:
-        """Return the runner's instructions."""
+        """Return the runner's instructions. Raises ``OSError``."""
         account = self._account
+        kept_within = self._confinement.spec(self._directory.name, account, self._descriptor.limits)
         spec: dict[str, Any] = {
             "argv": self._descriptor.command_line(self._values()),
             "env": self._variables(token),
@@ -103,7 +107,8 @@ class Prepared:
             "umask": 0o007 if account.group is not None else 0o077,
             "grace": self._config.stop_grace,
             "log_bytes": _LOG_BYTES,
-            "limits": {"core": [0, 0], "nofile": _open_files()},
+            "limits": {"core": [0, 0], "nofile": _open_files()} | kept_within.pop("limits"),
+            **kept_within,
         }
         if privileges.serves_others():
             spec |= {"uid": account.uid, "gid": account.gid, "groups": list(account.groups)}

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from compute_agent.confinement import Needs
 from compute_agent.environments import NAMES
 from compute_agent.protocol import AppOffer
 
@@ -50,6 +51,7 @@ class Descriptor(Struct, frozen=True, forbid_unknown_fields=True):
     #: Where its tile stands among the others.
     order: int = 100
     timeout: Annotated[float, Meta(gt=0, le=600)] = 60.0
+    limits: Needs = Needs()
 
     def command_line(self, values: Mapping[str, str]) -> list[str]:
         """Return the command with its placeholders filled in."""

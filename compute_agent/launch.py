@@ -12,6 +12,7 @@ from compute_agent import appdir, runners, upstream
 from compute_agent.applog import Tail, last_meaningful
 from compute_agent.catalog import Catalog, Descriptor
 from compute_agent.config import Config
+from compute_agent.confinement import Confinement
 from compute_agent.environments import Environments
 from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
@@ -38,6 +39,7 @@ class Launcher:
     def __init__(self, config: Config, catalog: Catalog, tell: Tell) -> None:
         self._config = config
         self._catalog = catalog
+        self.confinement = Confinement(config)
         self.environments = Environments(config)
         self.projects = Projects(config, self.environments)
         self.passes = Passes(self.projects, Specs(Path(config.state_dir) / "projects"), tell)
@@ -83,6 +85,11 @@ class Launcher:
         except KeyError:
             raise HostError(f"This node does not offer the app {app}.") from None
 
+    def memory_of(self, record: Record) -> str:
+        """Return in words how much memory the app may use, empty where there is no limit."""
+        descriptor = self._catalog.apps.get(_asked(record).app)
+        return self.confinement.memory_of(descriptor.limits) if descriptor else ""
+
     def spec(self, record: Record, launch: Launch, account: Account) -> dict[str, object]:
         """Prepare the app's own directory and return what its runner is told. Blocking."""
         descriptor = self.descriptor(launch.app)
@@ -97,14 +104,15 @@ class Launcher:
             template=template,
             conda=self.projects.is_conda(launch.project, launch.environment),
             tools=self.environments.tools_bin(),
+            confinement=self.confinement,
         )
         try:
             kernels = self.projects.kernels(launch.project) if descriptor.kernels else []
             prepared.make_user_part(kernels)
             record.token = appdir.make_token(record.directory)
+            return prepared.spec(record.token)
         except OSError as error:
             raise explain(error, "make the app's directory", record.directory) from error
-        return prepared.spec(record.token)
 
 
 class _Attempt:

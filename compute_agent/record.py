@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from compute_agent.applog import Tail
+from compute_agent.host.cgroups import Usage
 from compute_agent.protocol import AppStatus, Launch, Step
 from compute_agent.protocol.messages import AppState
 
@@ -70,6 +71,9 @@ class Record:
         self._cause = stored.status.cause
         self._mend = stored.status.mend
         self._memory = stored.status.memory
+        self._processors = stored.status.processors
+        self._spent: tuple[float, float] | None = None
+        self._killed = 0
         self._exit_code = stored.status.exit_code
 
     # --- what happens to the app ---
@@ -95,7 +99,7 @@ class Record:
     ) -> None:
         """The app is over: no process of it is left."""
         self._state, self._cause, self._mend, self._exit_code = state, cause, mend, code
-        self._memory = None
+        self._memory = self._processors = None
         self.ended = time.time()
         if cause:
             self.say(state, cause)
@@ -126,11 +130,26 @@ class Record:
         self._account, self.uid = name, uid
         self._changed(self)
 
-    def set_memory(self, used: int) -> None:
-        """Report a changed use of memory, in bytes, where it changed by a twentieth."""
-        if self._memory is None or abs(used - self._memory) * 20 > self._memory:
-            self._memory = used
+    def note_usage(self, usage: Usage, now: float) -> None:
+        """Report a changed use, where it changed by a twentieth, and processes lost to it.
+
+        ``now`` is in seconds of any clock that only goes forward.
+        """
+        if usage.killed and usage.killed > self._killed:
+            self.say("memory", "a process was ended by the system: too much memory was used")
+        self._killed = usage.killed or 0
+        processors = self._processors_since(usage.cpu, now)
+        changed = _differs(usage.memory, self._memory) or _differs(processors, self._processors)
+        if changed:
+            self._memory, self._processors = usage.memory, processors
             self._changed(self)
+
+    def _processors_since(self, spent: float | None, now: float) -> float | None:
+        """Return how many processors it used since the last call, to a hundredth."""
+        before, self._spent = self._spent, None if spent is None else (spent, now)
+        if before is None or spent is None or now <= before[1]:
+            return None
+        return round(max(0.0, spent - before[0]) / (now - before[1]), 2)
 
     def read_output(self, final: bool = False) -> None:
         """Take the app's new output into the log."""
@@ -154,6 +173,7 @@ class Record:
             progress=tuple(self._steps),
             log=tuple(self._log),
             memory=self._memory,
+            processors=self._processors,
             exit_code=self._exit_code,
         )
         self.save()
@@ -177,6 +197,13 @@ class Record:
             ended=self.ended,
         )
         write_private(self.directory / "record.json", msgspec.json.encode(stored))
+
+
+def _differs(new: float | None, old: float | None) -> bool:
+    """Say whether it is worth a report: by more than a twentieth."""
+    if new is None or old is None:
+        return new is not old
+    return abs(new - old) * 20 > max(old, 0.2)
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from compute_agent.host import privileges, process
 from compute_agent.record import RunnerId
 
-_PROGRAM = Path(__file__).parent / "runner.py"
+_PROGRAM = Path(__file__).parent / "runner/__main__.py"
 
 
 class Exit(Struct, frozen=True):

@@ -27,7 +27,7 @@ def node_status(config: Config, supervisor: Supervisor) -> NodeStatus:
         memory_used=memory_used,
         disk_total=disk_total,
         disk_used=disk_used,
-        problems=(*supervisor.catalog.problems, *supervisor.problems.values()),
+        problems=supervisor.all_problems,
     )
 
 

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 
 from compute_agent import appdir, runners, watching
@@ -19,6 +20,7 @@ from compute_agent.applog import Tail, last_meaningful
 from compute_agent.catalog import Catalog
 from compute_agent.config import Config
 from compute_agent.host import process
+from compute_agent.host.cgroups import Usage
 from compute_agent.host.errors import HostError, explain
 from compute_agent.launch import Launcher, Stopped, describe_exit
 from compute_agent.protocol import (
@@ -71,6 +73,12 @@ class Supervisor:
         self._cancelled: dict[str, threading.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: watching.Watcher | None = None
+
+    @property
+    def all_problems(self) -> tuple[str, ...]:
+        """What is wrong with the node, each in a sentence."""
+        lacks = self._launcher.confinement.lacks
+        return (*self.catalog.problems, *lacks, *self.problems.values())
 
     # --- commands ---
 
@@ -250,9 +258,10 @@ class Supervisor:
         """Say how an app whose runner is gone ended, after nothing of it is left."""
         ended = runners.read_exit(app.directory)
         if ended is None:
-            await asyncio.to_thread(_sweep, app)
+            await asyncio.to_thread(self._sweep, app)
         app.read_output(final=True)
-        await asyncio.to_thread(appdir.remove_user_part, app.directory)
+        usage = self._launcher.confinement.usage(app.directory.name, app.uid)
+        await asyncio.to_thread(self._tidy, app)
         (app.directory / "token").unlink(missing_ok=True)
         self._cancelled.pop(app.app_id, None)
         code = None if ended is None else ended.code
@@ -263,21 +272,45 @@ class Supervisor:
         elif ended is not None and (ended.stopped or ended.code == 0):
             app.end("stopped", code=code)
         else:
-            self._fail(app, self._why_ended(app, ended), code)
+            self._fail(app, self._why_ended(app, ended, usage), code)
         _log.info("app %s is over: %s", app.app_id, app.state)
 
-    def _why_ended(self, app: Record, ended: runners.Exit | None) -> HostError:
+    def _sweep(self, app: Record) -> None:
+        """Kill what is left of an app whose runner was killed."""
+        marker = f"AEN_APP_ID={app.app_id}"
+        remains = partial(self._launcher.confinement.remains, app.directory.name, app.uid)
+        while left := {*process.marked(marker, app.uid), *remains()}:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+
+    def _tidy(self, app: Record) -> None:
+        appdir.remove_user_part(app.directory)
+        self._launcher.confinement.tidy(app.directory.name, app.uid)
+
+    def _why_ended(self, app: Record, ended: runners.Exit | None, usage: Usage | None) -> HostError:
         title = self._title(app)
         mend = "Start it again; files that were saved are there."
         if ended is None:
             return HostError(f"{title} was ended from outside AEN.", mend)
+        if usage is not None and usage.killed:
+            return self._out_of_memory(app)
         if ended.signal == signal.SIGKILL:
-            return HostError(
-                f"{title} was killed, by the system for lack of memory or by an administrator.",
-                mend,
-            )
+            by = "by somebody or something other than AEN"
+            if usage is None:
+                by = "by the system for lack of memory or by an administrator"
+            return HostError(f"{title} was killed, {by}.", mend)
         said = last_meaningful(app.output_lines)
         return HostError(f"{title} ended by itself ({describe_exit(ended)}): {said}", mend)
+
+    def _out_of_memory(self, app: Record) -> HostError:
+        limit = self._launcher.memory_of(app)
+        return HostError(
+            f"{self._title(app)} was ended by the system: it used more memory than "
+            f"{f'its {limit}' if limit else 'there is'}.",
+            "Start it again and hold less at once, or ask an administrator for more.",
+        )
 
     def _title(self, app: Record) -> str:
         name = app.launch.app if app.launch else "app"
@@ -348,14 +381,18 @@ class Supervisor:
                 self.registry.drop_old()
 
     def _measure(self) -> None:
-        if not self._runners:
-            return
-        stats = process.all_stats()
+        """Note what each app uses; by its processes where no group counts for it."""
+        stats = None
         for app_id, runner in self._runners.items():
             app = self.registry.find(app_id)
-            if app is not None:
+            if app is None:
+                continue
+            usage = self._launcher.confinement.usage(app.directory.name, app.uid)
+            if usage is None:
+                stats = stats or process.all_stats()
                 below = process.descendants(runner.identity.pid, stats)
-                app.set_memory(sum(stat.memory for stat in below))
+                usage = Usage(memory=sum(stat.memory for stat in below))
+            app.note_usage(usage, time.monotonic())
 
     # --- tasks ---
 
@@ -383,13 +420,3 @@ class Supervisor:
 
 def _is_in(launch: Launch, project: ProjectSpec) -> bool:
     return (launch.project.owner, launch.project.name) == (project.owner, project.name)
-
-
-def _sweep(app: Record) -> None:
-    """Kill what is left of an app whose runner was killed."""
-    marker = f"AEN_APP_ID={app.app_id}"
-    while left := process.marked(marker, app.uid):
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)

@@ -107,6 +107,21 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     stop_grace: Annotated[float, _about("seconds between asking an app to end and killing it")] = (
         5.0
     )
+    own_view: Annotated[
+        bool, _about("apps see their own processes only, and have a `/tmp` of their own")
+    ] = True
+    app_memory: Annotated[float, _about("gigabytes of memory for one app; 0: no limit")] = 0.0
+    app_processors: Annotated[float, _about("processors for one app; 0: no limit")] = 0.0
+    app_processes: Annotated[float, _about("processes and threads of one app; 0: no limit")] = 0.0
+    person_memory: Annotated[
+        float, _about("gigabytes of memory for all apps of a person; 0: no limit")
+    ] = 0.0
+    person_processors: Annotated[
+        float, _about("processors for all apps of a person; 0: no limit")
+    ] = 0.0
+    person_processes: Annotated[
+        float, _about("processes and threads of all apps of a person; 0: no limit")
+    ] = 4096.0
     watch: Annotated[
         bool, _about("set permissions right again as soon as a program changes them")
     ] = False
@@ -228,4 +243,10 @@ _CHECKS: dict[str, Callable[[Any], str | None]] = {
     "skeleton": _absolute_or_empty,
     "apps_dir": _absolute_or_empty,
     "stop_grace": _not_negative,
+    "app_memory": _not_negative,
+    "app_processors": _not_negative,
+    "app_processes": _not_negative,
+    "person_memory": _not_negative,
+    "person_processors": _not_negative,
+    "person_processes": _not_negative,
 }

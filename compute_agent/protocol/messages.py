@@ -131,7 +131,9 @@ class AppStatus(Struct, frozen=True, tag="app"):
     progress: tuple[Step, ...] = ()
     #: The last lines of the launch and of the app's own output, oldest first.
     log: tuple[str, ...] = ()
+    #: Bytes, and processors in use, for instance 1.5; ``None`` while they are not known.
     memory: int | None = None
+    processors: float | None = None
     exit_code: int | None = None
 
 

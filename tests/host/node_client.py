@@ -264,13 +264,13 @@ def running(node):
         node.end()
 
 
-def small_apps(place, **changes):
+def small_apps(place):
     """Describe apps that run ``small_app.py``; return the settings of a node that offers them."""
-    program = place / "small_app.py"
-    shutil.copy(Path(__file__).parent / "small_app.py", program)
-    program.chmod(0o644)
     directory = place / "apps"
     directory.mkdir()
+    program = directory / "small_app.py"
+    shutil.copy(Path(__file__).parent / "small_app.py", program)
+    program.chmod(0o644)
     base = ["%(environment)s/bin/python", str(program), "%(socket)s", "%(urlPrefix)s"]
     token = {"variable": "SECRET", "header": "X-Secret", "format": "is %(token)s"}
     for name, app in {
@@ -279,6 +279,7 @@ def small_apps(place, **changes):
         "silent": {"command": [*base, "silent"], "timeout": 1},
         "stubborn": {"command": [*base, "stubborn"]},
         "missing": {"command": ["/nonexistent/program"]},
+        "limited": {"command": base, "limits": {"memory": 0.125, "processes": 20}},
     }.items():
         described = {"name": name, "title": name.title(), "icon": name, "timeout": 20} | app
         (directory / f"{name}.json").write_text(json.dumps(described))

@@ -25,10 +25,20 @@ class Handler(BaseHTTPRequestHandler):
             "open": sorted(int(fd) for fd in os.listdir("/proc/self/fd")),
             "no_new_privs": "NoNewPrivs:\t1" in open("/proc/self/status").read(),
             "session": os.getsid(0) == os.getpid(), "path": self.path,
+            "processes": sorted(int(name) for name in os.listdir("/proc") if name.isdigit()),
+            "temporary": sorted(os.listdir("/tmp") + os.listdir("/var/tmp")),
         }  # fmt: skip
         os.umask(facts["umask"])
         if "/print/" in self.path:
             print(self.path.rsplit("/", 1)[1], flush=True)
+        if "/eat/" in self.path:
+            bytearray(int(self.path.rsplit("/", 1)[1]) << 20)
+        if "/eat-below/" in self.path:
+            eating = f"bytearray({self.path.rsplit('/', 1)[1]} << 20)"
+            subprocess.run([sys.executable, "-c", eating])
+        if "/keep/" in self.path:
+            for place in ("/tmp", "/var/tmp", "/dev/shm"):
+                open(f"{place}/{self.path.rsplit('/', 1)[1]}", "w").close()
         body = json.dumps(facts).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from compute_agent import runner as program
+from compute_agent import runner
+
+PROGRAM = str(Path(runner.__file__).with_name("__main__.py"))
 
 LIMIT = 20_000
 
@@ -33,9 +35,9 @@ def run(tmp_path):
         spec = {
             "argv": argv or [sys.executable, "-c", code, str(tmp_path)], "cwd": str(tmp_path),
             "env": {"PATH": os.environ["PATH"], "SECRET": "s3cret"}, "umask": 0o027,
-            "grace": grace, "log_bytes": LIMIT, "limits": {"core": [0, 0]},
+            "grace": grace, "log_bytes": LIMIT, "limits": {"core": [0, 0]}, "joins": [],
         }  # fmt: skip
-        command = [sys.executable, "-I", "-S", program.__file__, str(tmp_path)]
+        command = [sys.executable, "-I", "-S", PROGRAM, str(tmp_path)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         started.append(process)
         process.stdin.write(json.dumps(spec).encode())
