@@ -24,9 +24,10 @@ NEEDED = {
     "setgid": (6, "start apps with their users' groups"),
     "setuid": (7, "start apps as their users' accounts"),
 }
-#: What a runner needs, and the programs that change accounts.
+#: What a runner needs, the programs that change accounts, and the processes that share a pass.
 OF_RUNNERS = ("setuid", "setgid", "kill")
 OF_ACCOUNT_TOOLS = ("chown", "dac_override", "fowner", "fsetid")
+OF_PASSES = ("chown", "dac_override", "fowner", "fsetid")
 
 _PR_CAP_AMBIENT, _AMBIENT_RAISE, _AMBIENT_CLEAR_ALL = 47, 2, 4
 _VERSION_3 = 0x20080522

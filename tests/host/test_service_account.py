@@ -7,6 +7,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,30 @@ def test_a_pass_heals_what_its_owner_closed(any_node, people):
     assert as_user(mira, "sh", "-c", made) == (0, "")
     any_node.run("web", mira, members=members)
     until(lambda: as_user(edda, "cat", closed / "file")[0] == 0, "the pass was there")
+
+
+def test_a_pass_that_several_processes_share_reaches_every_file(people, place):
+    mira, edda, service = (pwd.getpwnam(people(make=True)) for _ in range(3))
+    os.chown(place, mira.pw_uid, mira.pw_gid)
+    make = 'for d in $(seq 600); do mkdir "d$d"; (cd "d$d"; touch $(seq 60)); done'
+    assert as_user(mira.pw_name, "bash", "-c", f"cd {place}; umask 077; {make}") == (0, "")
+    program = (
+        "import os, sys\n"
+        "from compute_agent.host import permissions, privileges\n"
+        "privileges.keep_to_self()\n"
+        "place, owner, group, member = sys.argv[1], *map(int, sys.argv[2:])\n"
+        "rules = permissions.Rules(owner, group, ((member, 7),), frozenset({0}))\n"
+        "print(permissions.secure(os.open(place, os.O_RDONLY), rules).failed)\n"
+    )
+    needed = ",".join(f"+{name}" for name in privileges.NEEDED)
+    done = subprocess.run(
+        ["setpriv", f"--reuid={service.pw_uid}", f"--regid={service.pw_gid}", "--clear-groups",
+         f"--inh-caps={needed}", f"--ambient-caps={needed}", sys.executable, "-c", program,
+         place, str(mira.pw_uid), str(mira.pw_gid), str(edda.pw_uid)],
+        capture_output=True, text=True, check=True, cwd=CHECKOUT,
+    )  # fmt: skip
+    assert done.stdout == "0\n"
+    assert as_user(edda.pw_name, "find", place, "!", "-writable") == (0, "")
 
 
 def test_files_of_the_node_stay_the_nodes(any_node, people):

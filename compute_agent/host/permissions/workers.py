@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from compute_agent.host import ours
+from compute_agent.host import ours, privileges
 from compute_agent.host.permissions import known
 from compute_agent.host.permissions.policy import Policy
 from compute_agent.host.permissions.tally import Tally
@@ -24,14 +24,15 @@ class _Worker:
 
     def __init__(self, root: int, setup: Any) -> None:
         self.places: list[Place] | None = None
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_PROGRAM), str(root)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[root],
-            cwd="/",
-            env={"LANG": "C.UTF-8"},
-        )
+        with privileges.handed_down(privileges.OF_PASSES):
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_PROGRAM), str(root)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=[root],
+                cwd="/",
+                env={"LANG": "C.UTF-8"},
+            )
         ours.began(self._process.pid)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
