@@ -1,42 +1,110 @@
 """The other processes of the gateway benchmark: ``app`` behind ``node``, both in one.
 
-``python gateway_parts.py APP_SOCKET APP_PORT NODE_SOCKET`` serves a fixed answer of 1 KiB on a Unix
-socket and on a port, and splices as a node's agent does, with the agent's own byte forwarder.
+``python gateway_parts.py APP_SOCKET APP_PORT NODE_SOCKET`` serves fixed answers on a Unix socket
+and on a port, and splices as a node's agent does, with the agent's own byte forwarder.
+
+A request is answered with 1 KiB; ``…/bulk?N`` with N bytes; a body is read to its end first; a
+WebSocket echoes.
 """
 
 import asyncio
+import re
 import sys
 
 import uvloop
+from websockets.utils import accept_key
 
 from compute_agent.splice import Side, link
 
-_BODY = b"x" * 1024
 _ANSWER = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\n"
-    b"Set-Cookie: mode=1; Path=/\r\n\r\n" + _BODY
+    b"Set-Cookie: mode=1; Path=/\r\n\r\n" + b"x" * 1024
 )
 _SPLICED = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: aen-stream\r\n"
     b'AEN-Inject: {"headers":{"Authorization":"token of-the-app"}}\r\n\r\n'
 )
 _EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n"
+_PIECE = b"x" * 262_144
+_BULK = re.compile(rb"GET \S*/bulk\?(\d+) ")
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_KEY = re.compile(rb"\r\nsec-websocket-key: *(\S+)", re.IGNORECASE)
 
 
 class App(asyncio.Protocol):
-    """Answers every request at once; a request is what ends with an empty line."""
+    """Answers every request at once; a request without a body is what ends with an empty line."""
 
     def connection_made(self, transport):
         self.transport = transport
+        self.rest, self.body, self.bulk, self.writable = b"", 0, 0, True
+
+    def data_received(self, data):
+        if self.body:
+            self.body -= len(data)
+            if not self.body:
+                self.transport.write(_ANSWER)
+            return
+        data = self.rest + data
+        count = data.count(b"\r\n\r\n")
         self.rest = b""
+        if not count:
+            self.rest = data
+        elif data.startswith(b"POST "):
+            self._upload(data)
+        elif count == 1 and (key := _KEY.search(data)):
+            self._upgrade(key[1])
+        elif count == 1 and (found := _BULK.match(data)):
+            self._download(int(found[1]))
+        else:
+            self.transport.write(_ANSWER * count)
+            self.rest = data[data.rindex(b"\r\n\r\n") + 4 :]
+
+    def _upload(self, data):
+        head, _, body = data.partition(b"\r\n\r\n")
+        self.body = int(_LENGTH.search(head)[1]) - len(body)
+        if not self.body:
+            self.transport.write(_ANSWER)
+
+    def _download(self, size):
+        self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        self.bulk = size
+        self._pour()
+
+    def _pour(self):
+        while self.bulk and self.writable:
+            self.bulk -= len(_PIECE[: self.bulk])
+            self.transport.write(_PIECE[: self.bulk + len(_PIECE)] if self.bulk < 0 else _PIECE)
+
+    def pause_writing(self):
+        self.writable = False
+
+    def resume_writing(self):
+        self.writable = True
+        self._pour()
+
+    def _upgrade(self, key):
+        accept = accept_key(key.decode())
+        self.transport.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
+        )
+        self.transport.set_protocol(Echo(self.transport))
+
+
+class Echo(asyncio.Protocol):
+    """Echoes frames that are masked with zeros and shorter than 126 bytes: the load's own."""
+
+    def __init__(self, transport):
+        self.transport, self.rest = transport, b""
 
     def data_received(self, data):
         data = self.rest + data
-        count = data.count(b"\r\n\r\n")
-        if count:
-            self.transport.write(_ANSWER * count)
-            data = data[data.rindex(b"\r\n\r\n") + 4 :]
-        self.rest = data
+        out, at = [], 0
+        while len(data) - at >= 2 and len(data) - at >= (size := 6 + (data[at + 1] & 0x7F)):
+            out += (data[at : at + 1], bytes((size - 6,)), data[at + 6 : at + size])
+            at += size
+        self.rest = data[at:]
+        self.transport.write(b"".join(out))
 
 
 class Node(asyncio.Protocol):
@@ -74,9 +142,9 @@ class Node(asyncio.Protocol):
 async def main(app_socket, app_port, node_socket):
     loop = asyncio.get_running_loop()
     servers = [  # kept: a server that nobody refers to is collected and closed
-        await loop.create_unix_server(App, app_socket),
-        await loop.create_server(App, "127.0.0.1", int(app_port)),
-        await loop.create_unix_server(lambda: Node(app_socket), node_socket),
+        await loop.create_unix_server(App, app_socket, backlog=4096),
+        await loop.create_server(App, "127.0.0.1", int(app_port), backlog=4096),
+        await loop.create_unix_server(lambda: Node(app_socket), node_socket, backlog=4096),
     ]
     print("ready", flush=True)
     await asyncio.gather(*(server.serve_forever() for server in servers))

@@ -1,11 +1,13 @@
-"""How many requests a second the gateway passes, beside the app asked directly.
+"""How fast the gateway is beside the app asked directly, its peers, and plain NGINX.
 
-Rounds of both take turns, so that the machine's mood is the same for both; the table has medians.
-The app does nothing but answer 1 KiB, so the ratio is the worst that a gateway can look: a real
-app's own time counts on both sides. Run: ``python tests/bench/gateway_rate.py [rounds] [seconds]``.
+Rounds of all take turns, so that the machine's mood is the same for each; tables have medians. The
+app does nothing but answer, so ratios to it are the worst that a proxy can look. Proxies have one
+processor, load, app and node the other. The gateway's requests are authorized by a session and go
+through a node; the peers authorize nothing and reach the app's own port.
+
+Run: ``python tests/bench/gateway_rate.py [rounds] [seconds] [small,echo,bulk,idle]``.
 """
 
-import asyncio
 import os
 import statistics
 import subprocess
@@ -13,131 +15,212 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import uvloop
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "integration" / "gateway")]
 from gateway_fakes import Site, free_port  # noqa: E402
+from gateway_load import BROWSER, HANDSHAKE, Asker, Echoer, Idler, bulk, open_all, rate  # noqa: E402
+from gateway_load import reach as reached  # noqa: E402
+from gateway_peers import Absent, chp, nginx  # noqa: E402
 
 CONNECTIONS = (1, 32, 128)
-HEADERS = (
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r\n"
-    "Accept: application/json, text/plain, */*\r\nAccept-Language: en-GB,en;q=0.9\r\n"
-    "Accept-Encoding: gzip, deflate, br\r\nConnection: keep-alive\r\nSec-Fetch-Dest: empty\r\n"
-    "Sec-Fetch-Mode: cors\r\nSec-Fetch-Site: same-origin\r\nCache-Control: no-cache\r\n"
-)
+SOCKETS = 500
+IDLE = 2000
+BULK = 1024**3
+CORES = sorted(os.sched_getaffinity(0))
 
 
-class Client(asyncio.Protocol):
-    """Asks, waits for the whole answer, asks again; all answers have the same length."""
+class Subject:
+    """Something to be measured: where it listens, and which process does its work."""
 
-    def __init__(self, request, tally):
-        self.request, self.tally = request, tally
-        self.expected, self.got, self.head = 0, 0, b""
+    def __init__(self, name, port, pid, stop):
+        self.name, self.port, self.pid, self.stop = name, port, pid, stop
+        if pid is not None:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), {CORES[0]})
 
-    def connection_made(self, transport):
-        self.transport = transport
-        transport.write(self.request)
+    def cpu(self):
+        """Return the seconds that its process has computed."""
+        if self.pid is None:
+            return 0.0
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def data_received(self, data):
-        self.got += len(data)
-        if not self.expected:
-            self.head += data
-            if b"\r\n\r\n" not in self.head:
-                return
-            assert self.head.startswith(b"HTTP/1.1 200"), self.head[:200]
-            self.expected = self.head.index(b"\r\n\r\n") + 4 + 1024
-        if self.got >= self.expected:
-            self.got -= self.expected
-            self.tally[0] += 1
-            self.transport.write(self.request)
-
-
-async def load(port: int, request: bytes, connections: int, seconds: float) -> float:
-    """Return the requests per second that were answered."""
-    loop = asyncio.get_running_loop()
-    tally = [0]
-    clients = [
-        (await loop.create_connection(lambda: Client(request, tally), "127.0.0.1", port))[0]
-        for _ in range(connections)
-    ]
-    async with asyncio.timeout(30):
-        while tally[0] < 10 * connections:  # warm up; not counted
-            await asyncio.sleep(0.02)
-    before, began = tally[0], time.perf_counter()
-    await asyncio.sleep(seconds)
-    rate = (tally[0] - before) / (time.perf_counter() - began)
-    for client in clients:
-        client.abort()
-    return rate
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def memory(self):
+        """Return its resident memory in bytes."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class Bench:
-    """A gateway on one core; app, node and load on the other."""
+    """The app behind a node, and every subject in front of them."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.site = Site()
         self.site.start_server()
-        self.port = free_port()
         self.opened = self.site.open_app()
-        app_socket = self.site.directory / "app.sock"
+        self.port = free_port()
         command = [sys.executable, str(Path(__file__).with_name("gateway_parts.py"))]
-        command += [str(app_socket), str(self.port), str(self.site.node.path)]
+        command += [str(self.site.directory / "app.sock"), str(self.port), str(self.site.node.path)]
         self.parts = subprocess.Popen(
             command, stdout=subprocess.PIPE, env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)}
         )
         assert self.parts.stdout is not None
         self.parts.stdout.readline()
-        self.site.start_gateway()
-        self._pin()
-        head = f"GET {self.opened.prefix} HTTP/1.1\r\nHost: 127.0.0.1:{self.site.port}\r\n"
-        cookie = f"Cookie: mode=1; aen_gateway={self.opened.session}\r\n\r\n"
-        self.request = (head + HEADERS + cookie).encode()
+        os.sched_setaffinity(self.parts.pid, {CORES[-1]})
+        self.subjects = [Subject("app directly", self.port, None, lambda: None)]
+        self._add_gateways()
+        for name, peer in (("configurable-http-proxy", chp), ("plain NGINX", nginx)):
+            try:
+                started = peer(self.port)
+            except Absent as why:
+                print(f"{name} is left out: {why}.")
+            else:
+                self.subjects.append(Subject(name, started.port, started.pid, started.stop))
+        os.sched_setaffinity(0, {CORES[-1]})
 
-    def _pin(self) -> None:
-        cores = sorted(os.sched_getaffinity(0))
-        if len(cores) > 1:
-            os.sched_setaffinity(self.site.gateway_pid, {cores[0]})
-            os.sched_setaffinity(self.parts.pid, {cores[1]})
-            os.sched_setaffinity(0, {cores[1]})
+    def _add_gateways(self):
+        """Two gateways for one server and one node: with and without the express way."""
+        for name, express in (("gateway", True), ("gateway, consumers only", False)):
+            gateway = self.site.another_gateway(express=express)
+            self.subjects.append(Subject(name, gateway.port, gateway.pid, gateway.stop))
 
-    def round(self, connections: int, seconds: float) -> tuple[float, float, float]:
-        """Return the app's rate, the gateway's rate, and the gateway's CPU microseconds."""
-        direct = uvloop.run(load(self.port, self.request, connections, seconds))
-        before = cpu_seconds(self.site.gateway_pid)
-        began = time.perf_counter()
-        through = uvloop.run(load(self.site.port, self.request, connections, seconds))
-        spent = (cpu_seconds(self.site.gateway_pid) - before) / (time.perf_counter() - began)
-        return direct, through, 1e6 * spent / through
+    def request(self, what="", method="GET", more=""):
+        head = f"{method} {self.opened.prefix}{what} HTTP/1.1\r\nHost: 127.0.0.1\r\n{BROWSER}"
+        cookie = f"Cookie: mode=1; aen_gateway={self.opened.session}\r\n"
+        return (head + more + cookie + "\r\n").encode()
 
-    def stop(self) -> None:
+    def stop(self):
+        for subject in self.subjects:
+            subject.stop()
         self.parts.terminate()
         self.parts.wait(10)
         self.site.stop()
 
+    # --- what is measured ------------------------------------------------------------------------
 
-def main(rounds: int = 5, seconds: float = 2.0) -> None:
+    def prime(self, subject):
+        """Make one request, so that the session's grant is remembered, as it nearly always is."""
+        url = f"http://127.0.0.1:{subject.port}{self.opened.prefix}"
+        assert httpx.get(url, headers=self.opened.cookie, trust_env=False).status_code == 200
+
+    def answers(self, subject, kind, request, connections, seconds):
+        """Return answers a second, and the proxy's microseconds of CPU for each."""
+        self.prime(subject)
+        before, began = subject.cpu(), time.perf_counter()
+        done = uvloop.run(rate(kind, subject.port, request, connections, seconds))
+        spent = (subject.cpu() - before) / (time.perf_counter() - began)
+        return done, 1e6 * spent / done
+
+    def transfer(self, subject, request, upload, expected):
+        """Return MB a second, and by how many MB the proxy grew."""
+        self.prime(subject)
+        before = subject.memory() if subject.pid else 0
+        seconds = uvloop.run(bulk(subject.port, request, upload, expected))
+        grown = subject.memory() - before if subject.pid else 0
+        return (upload or expected) / seconds / 1e6, grown / 1e6
+
+    def idle(self, subject):
+        """Return KB of memory for each idle WebSocket."""
+        self.prime(subject)
+        before = subject.memory()
+
+        async def hold():
+            request = self.request("socket", more=HANDSHAKE + "Origin: http://127.0.0.1\r\n")
+            transports, tally = await open_all(Idler, subject.port, request, IDLE)
+            await reached(tally, IDLE)
+            grown = subject.memory() - before
+            for transport in transports:
+                transport.abort()
+            return grown / IDLE / 1024
+
+        return uvloop.run(hold())
+
+
+def medians(rounds, subjects, measure):
+    """Return for each subject the median of each figure, over rounds in which all take turns."""
+    rows = {subject: [] for subject in subjects}
+    for _ in range(rounds):
+        for subject in subjects:
+            rows[subject].append(measure(subject))
+    return {
+        subject: [statistics.median(column) for column in zip(*found, strict=True)]
+        for subject, found in rows.items()
+    }
+
+
+def table(title, columns, found, show):
+    print(f"\n{title}\n\n| | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
+    peer = next((row for subject, row in found.items() if "configurable" in subject.name), None)
+    for subject, row in found.items():
+        print(f"| {subject.name} | {' | '.join(show(row, peer))} |", flush=True)
+
+
+def times(value, peer):
+    return f"{value / peer[0]:.2f}" if peer else "—"
+
+
+def main(rounds=3, seconds=1.0, what="small,echo,bulk,idle"):
     bench = Bench()
+    proxies = [subject for subject in bench.subjects if subject.pid]
+    wanted = what.split(",")
     try:
-        print("Gateway beside the app directly: requests/s, keep-alive, 1 KiB, medians of "
-              f"{rounds} interleaved rounds\n")  # fmt: skip
-        print(
-            "| connections | app directly | through the gateway | ratio | gateway CPU µs/request |"
-        )
-        print("|---:|---:|---:|---:|---:|")
-        for connections in CONNECTIONS:
-            rows = [bench.round(connections, seconds) for _ in range(rounds)]
-            direct, through, cpu = (statistics.median(column) for column in zip(*rows, strict=True))
-            print(f"| {connections} | {direct:,.0f} | {through:,.0f} | {through / direct:.2f} "
-                  f"| {cpu:.0f} |", flush=True)  # fmt: skip
+        print(f"Medians of {rounds} rounds in turn, {seconds:g} s each.")
+        if "small" in wanted:
+            small(bench, rounds, seconds)
+        if "echo" in wanted:
+            echo(bench, rounds, seconds)
+        if "bulk" in wanted:
+            transfers(bench, rounds)
+        if "idle" in wanted:
+            found = medians(1, proxies, lambda subject: [bench.idle(subject)])
+            table(f"{IDLE:,} idle WebSockets", ["KB each"], found, lambda row, _: [f"{row[0]:.1f}"])
     finally:
         bench.stop()
 
 
+def show_rate(row, peer):
+    return [f"{row[0]:,.0f}", times(row[0], peer), f"{row[1]:.0f}"]
+
+
+def small(bench, rounds, seconds):
+    for connections in CONNECTIONS:
+        found = medians(
+            rounds,
+            bench.subjects,
+            lambda one, n=connections: bench.answers(one, Asker, bench.request(), n, seconds),
+        )
+        title = f"GET of 1 KiB, {connections} kept-alive connections"
+        table(title, ["requests/s", "× CHP", "CPU µs"], found, show_rate)
+
+
+def echo(bench, rounds, seconds):
+    request = bench.request("socket", more=HANDSHAKE + "Origin: http://127.0.0.1\r\n")
+    found = medians(
+        rounds, bench.subjects, lambda one: bench.answers(one, Echoer, request, SOCKETS, seconds)
+    )
+    title = f"WebSocket echo of 32 bytes, {SOCKETS} connections"
+    table(title, ["messages/s", "× CHP", "CPU µs"], found, show_rate)
+
+
+def transfers(bench, rounds):
+    def show(row, peer):
+        return [f"{row[0]:,.0f}", times(row[0], peer), f"{row[1]:.1f}"]
+
+    down = bench.request(f"bulk?{BULK}")
+    up = bench.request("bulk", "POST", f"Content-Length: {BULK}\r\n")
+    for title, request, upload, expected in (
+        ("Download of 1 GiB", down, 0, BULK), ("Upload of 1 GiB", up, BULK, 1024),
+    ):  # fmt: skip
+        found = medians(
+            rounds,
+            bench.subjects,
+            lambda one, r=request, u=upload, e=expected: bench.transfer(one, r, u, e),
+        )
+        table(title, ["MB/s", "× CHP", "grows by MB"], found, show)
+
+
 if __name__ == "__main__":
-    main(*(kind(value) for kind, value in zip((int, float), sys.argv[1:], strict=False)))
+    main(*(kind(value) for kind, value in zip((int, float, str), sys.argv[1:], strict=False)))

@@ -42,6 +42,7 @@ def refused(path) -> str:
     return done.stderr
 
 
+@pytest.mark.row(23)
 @pytest.mark.parametrize("name", ["credential", "secret_key"])
 def test_a_secret_that_is_missing_open_or_short_stops_the_start(files, name):
     (files / name).chmod(0o644)
@@ -51,6 +52,16 @@ def test_a_secret_that_is_missing_open_or_short_stops_the_start(files, name):
     assert "shorter than 16 characters" in refused(files)
     (files / name).unlink()
     assert f"{files / name} cannot be read: No such file" in refused(files)
+
+
+@pytest.mark.row(23)
+def test_a_private_key_that_is_missing_or_open_stops_the_start(files):
+    key = files / "key.pem"
+    write(files, tls={"certificate": "c.pem", "key": str(key), "ca": "ca.pem"})
+    assert f"{key} cannot be read" in refused(files)
+    key.write_text("-----BEGIN PRIVATE KEY-----")
+    key.chmod(0o644)
+    assert f"{key} is open to every account; run chmod 600" in refused(files)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ class Authority:
     def gateway(self, signed_by=None):
         certificate = (signed_by or self.ca).issue_cert("gateway-1")
         certificate.private_key_pem.write_to_path(self.path / "key.pem")
+        (self.path / "key.pem").chmod(0o600)
         certificate.cert_chain_pems[0].write_to_path(self.path / "certificate.pem")
         return {key: str(self.path / f"{key}.pem") for key in ("certificate", "key", "ca")}
 

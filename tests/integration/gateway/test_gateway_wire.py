@@ -237,6 +237,7 @@ def test_a_killed_gateway_comes_back_and_serves_open_sessions(own_site):
 # --- the process ---------------------------------------------------------------------------------
 
 
+@pytest.mark.row(22)
 def test_no_secret_and_no_query_is_in_the_log(site, opened, http):
     http.get(opened.url + "x?token=in-the-query", headers=opened.cookie)
     http.get(opened.url, headers=opened.bearer)

@@ -1,0 +1,157 @@
+"""The load of the gateway benchmark: many connections of one process, each doing one thing."""
+
+import asyncio
+import contextlib
+import time
+
+BROWSER = (
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r\n"
+    "Accept: application/json, text/plain, */*\r\nAccept-Language: en-GB,en;q=0.9\r\n"
+    "Accept-Encoding: gzip, deflate, br\r\nSec-Fetch-Dest: empty\r\n"
+    "Sec-Fetch-Mode: cors\r\nSec-Fetch-Site: same-origin\r\nCache-Control: no-cache\r\n"
+)
+HANDSHAKE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+#: A masked binary frame of 32 bytes; masked with zeros, which changes nothing.
+MESSAGE = b"\x82\xa0\0\0\0\0" + b"m" * 32
+ECHO = 34
+
+
+class Asker(asyncio.Protocol):
+    """Asks, waits for the whole answer, asks again; all answers have the same length."""
+
+    def __init__(self, request, tally, again=None, expected=0):
+        self.request, self.tally, self.again = request, tally, again or request
+        self.expected, self.got, self.head = 0, 0, b""
+        self.size = expected
+
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.write(self.request)
+
+    def data_received(self, data):
+        if not self.expected:
+            self.head += data
+            if b"\r\n\r\n" not in self.head:
+                return
+            self.begin()
+            return
+        self.got += len(data)
+        self.step()
+
+    def begin(self):
+        assert self.head.startswith(b"HTTP/1.1 200"), self.head[:300]
+        self.expected = self.head.index(b"\r\n\r\n") + 4 + 1024
+        self.got = len(self.head)
+        self.step()
+
+    def step(self):
+        while self.got >= self.expected:
+            self.got -= self.expected
+            self.tally[0] += 1
+            self.transport.write(self.again)
+
+
+class Echoer(Asker):
+    """Opens a WebSocket, sends a message, waits for its echo, sends it again."""
+
+    def begin(self):
+        assert self.head.startswith(b"HTTP/1.1 101"), self.head[:300]
+        self.expected, self.got = ECHO, 0
+        self.again = MESSAGE
+        self.transport.write(MESSAGE)
+
+
+class Idler(Asker):
+    """Opens a WebSocket, and leaves it at that."""
+
+    def begin(self):
+        assert self.head.startswith(b"HTTP/1.1 101"), self.head[:300]
+        self.expected = 1
+        self.tally[0] += 1
+
+
+async def open_all(kind, port, request, count):
+    """Open ``count`` connections, some at a time; return their transports and their tally."""
+    loop, tally, transports = asyncio.get_running_loop(), [0], []
+    for start in range(0, count, 100):
+        made = (
+            loop.create_connection(lambda: kind(request, tally), "127.0.0.1", port)
+            for _ in range(start, min(count, start + 100))
+        )
+        transports += [transport for transport, _ in await asyncio.gather(*made)]
+    return transports, tally
+
+
+async def reach(tally, count, seconds=60):
+    async with asyncio.timeout(seconds):
+        while tally[0] < count:
+            await asyncio.sleep(0.01)
+
+
+async def rate(kind, port, request, count, seconds):
+    """Return how often a second all connections together were answered."""
+    transports, tally = await open_all(kind, port, request, count)
+    await reach(tally, 5 * count)  # warm up; not counted
+    before, began = tally[0], time.perf_counter()
+    await asyncio.sleep(seconds)
+    done = (tally[0] - before) / (time.perf_counter() - began)
+    for transport in transports:
+        transport.abort()
+    return done
+
+
+class Bulk(asyncio.Protocol):
+    """Sends a request, and a body if there is one; is done when the answer has all come."""
+
+    def __init__(self, request, upload, expected):
+        self.request, self.upload, self.left = request, upload, expected
+        self.writable, self.head, self.done = True, b"", asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.write(self.request)
+        self.pour()
+
+    def pour(self):
+        piece = b"x" * 262_144
+        while self.upload and self.writable:
+            self.transport.write(piece[: self.upload])
+            self.upload -= len(piece[: self.upload])
+
+    def pause_writing(self):
+        self.writable = False
+
+    def resume_writing(self):
+        self.writable = True
+        self.pour()
+
+    def data_received(self, data):
+        if b"\r\n\r\n" not in self.head:
+            self.head += data
+            if b"\r\n\r\n" not in self.head:
+                return
+            data = self.head.partition(b"\r\n\r\n")[2]
+        self.left -= len(data)
+        if self.left <= 0 and not self.done.done():
+            self.done.set_result(None)
+
+    def connection_lost(self, exc):
+        if not self.done.done():
+            self.done.set_exception(exc or ConnectionResetError("closed before the end"))
+
+
+async def bulk(port, request, upload, expected):
+    """Return the seconds it took to send ``upload`` bytes and take an answer of ``expected``."""
+    began = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_connection(
+        lambda: Bulk(request, upload, expected), "127.0.0.1", port
+    )
+    async with asyncio.timeout(120):
+        await protocol.done
+    with contextlib.suppress(OSError):
+        transport.abort()
+    return time.perf_counter() - began
