@@ -12,12 +12,13 @@ class MountCheck:
     def __init__(self, directory: int) -> None:
         self._mount = mount_id(directory)
         path = os.readlink(f"/proc/self/fd/{directory}".encode())
+        mounts = _mounts()
         #: Paths of mount points below, relative to the directory.
         self._below = {
-            place[len(path) + 1 :] for _, place, _ in _mounts() if place.startswith(path + b"/")
+            place[len(path) + 1 :] for _, place, _ in mounts if place.startswith(path + b"/")
         }
         #: The type of the file system, for instance ``ext4``; empty if it isn't known.
-        self.kind = file_system(self._mount)
+        self.kind = next((kind for number, _, kind in mounts if number == self._mount), "")
 
     def is_other(self, fd: int) -> bool:
         return bool(self._below) and mount_id(fd) != self._mount
