@@ -68,8 +68,15 @@ def ask(project: Project, path: str, *, by: User | None, username: str = "") -> 
     said = _wait(project, node, user, path, by)
     if by is not None and not access.may(by, project, "set_access"):
         said = _up_to_the_wall(said, path)
-    role = access.role_of(user, project)
-    return Answer(user, role, path, said, nearest_override(project, user, path))
+    return _with_what_is_meant(project, user, path, said)
+
+
+def _with_what_is_meant(project: Project, user: User, path: str, said: Explanation) -> Answer:
+    """Add the role (that of somebody who is locked out, too) and what is set by hand and counts."""
+    role = dict(access.team(project)).get(user)
+    counts = user.is_active or role is not None  # as the node is told
+    override = nearest_override(project, user, path) if counts else None
+    return Answer(user, role, path, said, override)
 
 
 def _person(project: Project, username: str, by: User | None) -> User:

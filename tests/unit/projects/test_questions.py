@@ -63,6 +63,16 @@ def test_what_is_set_nearest_to_the_path_comes_with_the_answer(answering, projec
     assert questions.ask(project, "notes", username="edda", by=cast.mira).override is None
 
 
+def test_of_somebody_locked_out_what_counts_on_the_node_is_told(answering, project, cast):
+    for name in ("otto", "edda"):
+        actions.set_override(project, name, "data", "r-x", by=cast.mira)
+        accounts.lock_user(getattr(cast, name), by=cast.ada)
+    outside = questions.ask(project, "data", username="otto", by=cast.mira)
+    assert (outside.role, outside.override) == (None, None)
+    member = questions.ask(project, "data", username="edda", by=cast.mira)
+    assert (member.role, member.override.access) == ("editor", "r-x")
+
+
 # --- who may ask ---------------------------------------------------------------------------------
 
 
