@@ -7,6 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+#: How Django's own generated example begins, and how many different characters a secret has.
+_EXAMPLE = "django-insecure-"
+_FEWEST = 8
+
 
 def home() -> Path:
     """Return ``AEN_HOME``: the folder of all state."""
@@ -38,6 +42,11 @@ def secret(name: str) -> str:
 def _long_enough(where: str, value: str) -> str:
     if len(value) < 32:
         raise ImproperlyConfigured(f"The secret in {where} is shorter than 32 characters.")
+    if value.startswith(_EXAMPLE) or len(set(value)) < _FEWEST:
+        raise ImproperlyConfigured(
+            f"The secret in {where} is an example, which everybody knows. Make one with: "
+            "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+        )
     return value
 
 

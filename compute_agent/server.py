@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import ssl
+import stat
 from pathlib import Path
 
 import msgspec
@@ -198,6 +199,15 @@ def _open_to_service(path: Path, config: Config) -> None:
             os.chown(path, service, -1)
 
 
+def _check_key(key: Path) -> None:
+    try:
+        mode = key.stat().st_mode
+    except OSError as error:
+        raise ConfigError(f"tls.key: {key}: {error.strerror}") from None
+    if mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise ConfigError(f"tls.key: {key} is open to every account; run chmod 600 on it")
+
+
 def _tls(config: Config) -> ssl.SSLContext:
     tls = config.tls
     if tls is None:
@@ -205,6 +215,7 @@ def _tls(config: Config) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
+    _check_key(Path(tls.key))
     try:
         context.load_cert_chain(tls.certificate, tls.key)
     except OSError as error:

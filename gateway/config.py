@@ -64,11 +64,14 @@ def load(path: str | None = None) -> Config:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     try:
-        return msgspec.json.decode(data, type=Config)
+        config = msgspec.json.decode(data, type=Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_named(str(error))}") from error
     except msgspec.DecodeError as error:
         raise ConfigError(f"{path} is not JSON: {error}") from error
+    if config.tls is not None:
+        read_secret(config.tls.key)
+    return config
 
 
 def _named(text: str) -> str:

@@ -201,6 +201,7 @@ def test_two_apps_of_one_project_start_side_by_side(small_node, people):
     assert {small_node.wait(app, "running")["state"] for app in (first, second)} == {"running"}
 
 
+@pytest.mark.row(21)
 def test_nobody_else_reaches_an_apps_socket(small_node, people):
     mira, otto = people(), people(make=True)
     app_id = small_node.run("web", mira)
@@ -212,6 +213,7 @@ def test_nobody_else_reaches_an_apps_socket(small_node, people):
     assert "PermissionError" in said
 
 
+@pytest.mark.row(22)
 def test_nobody_reads_what_the_node_keeps_of_an_app(small_node, people):
     mira = people()
     app_id = small_node.run("web", mira)
@@ -221,6 +223,7 @@ def test_nobody_reads_what_the_node_keeps_of_an_app(small_node, people):
     assert as_user(mira, "ls", directory)[0] != 0
 
 
+@pytest.mark.row(22)
 def test_no_secret_shows_in_a_command_line_or_log(small_node, people):
     app_id = small_node.run("web", people())
     secret = small_node.connect(app_id)[1]["X-Secret"].removeprefix("is ")
@@ -234,6 +237,7 @@ def test_no_secret_shows_in_a_command_line_or_log(small_node, people):
     assert secret.encode() not in runner
 
 
+@pytest.mark.row(21)
 def test_a_user_cannot_lead_the_node_to_another_socket(small_node, people):
     """A link to the agent's own socket would be a way to speak to it as root."""
     mira = people()

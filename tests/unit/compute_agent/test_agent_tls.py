@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 import trustme
@@ -41,6 +42,7 @@ def authority(tmp_path):
     ca = trustme.CA()
     node = ca.issue_cert("node.test")
     node.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "key.pem").chmod(0o600)
     node.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")
     with socket.socket() as free:
@@ -116,5 +118,15 @@ def test_a_connection_to_an_app_carries_much_both_ways(authority):
 def test_a_missing_key_is_named(authority):
     config, _ = authority
     broken = Config(listen=config.listen, tls=Tls("/nowhere", "/nowhere", "/nowhere"))
-    with pytest.raises(ConfigError, match=r"tls\.certificate: /nowhere"):
+    with pytest.raises(ConfigError, match=r"tls\.key: /nowhere"):
         serving(broken, lambda: None)
+
+
+@pytest.mark.row(23)
+@pytest.mark.parametrize(("mode", "said"), [(0o644, "open to every account"), (None, "No such")])
+async def test_a_private_key_that_is_open_or_missing_stops_the_start(authority, mode, said):
+    config, _ = authority
+    key = Path(config.tls.key)
+    key.unlink() if mode is None else key.chmod(mode)
+    with pytest.raises(ConfigError, match=f"tls.key: {key}.*{said}"):
+        await server.listen(config, EchoApi())

@@ -51,6 +51,7 @@ def test_a_log_that_turns_is_followed(tmp_path):
     assert tail.read() == ["after"]
 
 
+@pytest.mark.row(22)
 def test_the_apps_secret_is_taken_out(tmp_path):
     path = tmp_path / "log"
     path.write_text("http://host/?token=s3cret\n")

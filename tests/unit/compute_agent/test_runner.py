@@ -131,6 +131,7 @@ def test_the_app_dies_when_its_runner_is_killed(run, tmp_path):
     until(lambda: not Path(f"/proc/{pid}").exists())
 
 
+@pytest.mark.row(22)
 def test_the_apps_environment_is_the_apps_alone(run, tmp_path):
     process = run("import os, time; print(sorted(os.environ), flush=True); time.sleep(600)")
     seen = until(lambda: (tmp_path / "log").exists() and log(tmp_path))

@@ -54,6 +54,7 @@ def test_a_value_that_supervisor_cannot_take_is_refused_by_name(value, layout):
         rendered(layout, AEN_DATABASE_URL=value)
 
 
+@pytest.mark.row(22)
 def test_no_secret_is_on_a_command_line(layout, tmp_path):
     found = parse(rendered(layout, AEN_DATABASE_URL="postgresql://u:hush@h/d"), tmp_path)
     assert not any("hush" in program.command for program in found.values())
