@@ -156,3 +156,51 @@ async def test_an_agent_that_ended_in_a_pass_leaves_it_to_the_next(node):
         while not node.made[0].closed:
             await asyncio.sleep(0.01)
     assert node.restarted().unsettled() == [OLD]
+
+
+# --- what a program changed -----------------------------------------------------------------------
+
+
+class Parts:
+    """Answers a look at places, and takes down whose team it was for."""
+
+    def __init__(self, node, enough):
+        self.enough, self.asked = enough, []
+        node.secure_parts = self
+
+    def __call__(self, spec, places, seconds):
+        self.asked.append((spec, places))
+        return self.enough
+
+
+async def test_where_the_places_are_enough_there_is_no_whole_pass(node):
+    parts = Parts(node, enough=True)
+    node.big = False
+    await node.passes.first(OLD)
+    await node.passes.first(NEW)
+    await node.passes.again(OLD, frozenset({"a"}), node.lock)
+    assert parts.asked == [(NEW, {"a"})]
+    assert len(node.made) == 2
+
+
+@pytest.mark.parametrize("places", [None, frozenset({"a"})])
+async def test_where_they_are_not_all_is_looked_at(node, places):
+    Parts(node, enough=False)
+    node.big = False
+    await node.passes.first(OLD)
+    await node.passes.again(OLD, places, node.lock)
+    assert len(node.made) == 2
+    assert len(node.told) == 1
+
+
+async def test_a_project_that_was_removed_meanwhile_does_not_come_back(node):
+    parts = Parts(node, enough=True)
+    node.big = False
+    await node.passes.first(OLD)
+    async with node.lock:
+        again = asyncio.create_task(node.passes.again(OLD, frozenset({"a"}), node.lock))
+        await node.passes.end(OLD)
+    await again
+    assert (parts.asked, len(node.made)) == ([], 1)
+    assert node.restarted().unsettled() == []
+    assert node.passes.known() == {}
