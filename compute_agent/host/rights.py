@@ -82,13 +82,18 @@ def _has_access(target: Target, info: os.stat_result, wanted: Wanted) -> bool:
 
 
 def _set_access(target: Target, info: os.stat_result, wanted: Wanted, force: bool) -> None:
+    special = force or info.st_mode & _SPECIAL != wanted.special
+    if special and wanted.default is None:
+        # Before the list lets anybody execute: until setuid or setgid is gone, a member's program
+        # would run with the group of the project's owner, which the file was just given to.
+        os.chmod(target, wanted.mode & stat.S_IRWXU)
     try:
         os.setxattr(target, acl.ACCESS, wanted.access)
     except OSError as error:
         if error.errno not in NO_ACLS or wanted.names:
             raise
     # Sets the mask, not the group's rights, where there are named entries; clears setuid.
-    if force or info.st_mode & _SPECIAL != wanted.special or not wanted.names:
+    if special or not wanted.names:
         os.chmod(target, wanted.mode)
 
 

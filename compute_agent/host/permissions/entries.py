@@ -45,7 +45,10 @@ class Entries:
     def open(self, target: Target, info: os.stat_result, path: bytes, parent: Context) -> Entry:
         """Return the entry at ``path``, which lies where ``parent`` holds. Raises ``OSError``."""
         found = marks.read(target) if self.marked and path else ()
-        return Entry(target, info, path, self._policy.context(parent, path, found), found)
+        public, rights = self._policy.context(parent, path, found)
+        if not stat.S_ISDIR(info.st_mode):
+            public = parent[0]  # a file that happens to be named so is not the public folder
+        return Entry(target, info, path, (public, rights), found)
 
     def directory(self, entry: Entry) -> bool:
         """Secure a directory; say whether that wrote anything."""
