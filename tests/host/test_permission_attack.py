@@ -46,7 +46,7 @@ def swap(project, victim, ready):
         lambda: os.rename("linked", "swap"),
     )
     files = (
-        lambda: os.symlink(victim / "key", "folder/file"),
+        lambda: os.symlink(victim / "deep/key", "folder/file"),
         lambda: os.rename("linked", "folder/file"),
         lambda: os.mkfifo("folder/file"),
         lambda: os.rename("linked", "folder/file"),
@@ -85,8 +85,8 @@ def under_attack(team, victim, work):
         team.make(name)
     # As if links to what is not one's own were possible here, which many kernels refuse.
     os.link(victim / "key", team.path / "linked")
-    team.secure()
     before = state(victim)
+    team.secure()
     ready, tell = os.pipe()
     attacker = os.fork()
     if attacker == 0:
