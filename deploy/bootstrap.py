@@ -4,6 +4,7 @@ Runs under any Python 3.11 or newer, with the standard library alone.
 
   (no option)    install into AEN_HOME/venv, set the site up and run it in the foreground
   --setup-only   install and set up, start nothing
+  --install-only install into AEN_HOME/venv and do nothing else: for a host that is a node alone
   --dev          make .venv in the checkout for tests and checks, start nothing
 """
 
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> None:
     with problems_end_it():
         if arguments == ["--dev"]:
             for_developers()
-        elif arguments in ([], ["--setup-only"]):
+        elif arguments in ([], ["--setup-only"], ["--install-only"]):
             for_the_site(arguments)
         else:
             sys.exit(__doc__)
@@ -46,6 +47,8 @@ def for_the_site(arguments: list[str]) -> None:
     )
     cache = Path(os.environ.get("UV_CACHE_DIR") or layout.cache / "uv")
     bring_about(layout.venv, cache, _LOCKS / "aen.txt", wanted, layout.home / "tools")
+    if arguments == ["--install-only"]:
+        return
     lock.hand_over(held)
     command = [str(layout.python), "-I", "-m", "deploy.site", f"--lock={held}", *arguments]
     os.execve(layout.python, command, handed_on(layout))  # noqa: S606
