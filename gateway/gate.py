@@ -29,6 +29,8 @@ from .signin import SIGNOUT, SignIn, SignInLoop
 
 Scope = Mapping[str, Any]
 
+# TRACE gives back what our cookies are stripped from, CONNECT asks for a way to anywhere.
+_NOT_FOR_APPS = frozenset(("TRACE", "CONNECT"))
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -94,6 +96,8 @@ class Gate:
     def _path(self, scope: Scope) -> AppPath:
         """Return the app that is asked for."""
         raw: bytes = scope["raw_path"]
+        if scope.get("method") in _NOT_FOR_APPS:
+            raise TurnedAway(pages.no_such_method())
         path = parse_app_path(raw)
         if path is None:
             raise self._elsewhere(raw)

@@ -128,6 +128,10 @@ def bad_request(detail: str) -> Page:
     return Page(400, "bad_request", "This request cannot be passed on", (detail,))
 
 
+def no_such_method() -> Page:
+    return Page(405, "no_such_method", "Apps are not asked in this way", ())
+
+
 def bad_origin() -> Page:
     return Page(
         403,

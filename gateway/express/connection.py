@@ -3,14 +3,23 @@
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from .. import pages
+from ..answers import own_answer
 from ..core import Gateway
+from ..forwarding import serialize_head
+from ..gate import TurnedAway
+from ..pages import Page
+from ..signin import SIGNOUT
 from .exchange import Exchange
 from .head import read_head
 
 #: Bytes that wait for a slow browser before its app is made to wait.
 WRITE_LIMIT = 256 * 1024
+#: Bytes of a head that comes in pieces, and seconds in which it must be whole.
+MAX_HEAD = 64 * 1024
+HEAD_SECONDS = 30.0
 
 
 class Connection(HttpToolsProtocol):
@@ -23,18 +32,39 @@ class Connection(HttpToolsProtocol):
         self._exchange: Exchange | None = None
         self._held = b""  # what came behind the request under way
         self._parsing = False  # uvicorn is in the middle of a message
+        self._head_bytes = -1  # of a head that is not whole; -1 if there is none
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
 
     # --- asyncio.Protocol ------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._wait_for_request()
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
 
     def data_received(self, data: bytes) -> None:
         if self._exchange is not None:
             self._exchange.from_client(data)
         elif not self._express or self._with_uvicorn() or not self._begin(data):
-            super().data_received(data)
+            self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        """Give bytes to uvicorn, which sets no limit to a head's size, nor to its time."""
+        if self._head_bytes >= 0:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD:
+                self._refuse(pages.too_large(SIGNOUT))
+                return
+        super().data_received(data)
+        if self._head_bytes >= 0 and self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _refuse(self, page: Page) -> None:
+        status, fields, body = own_answer(self.gateway, [], TurnedAway(page))
+        fields.append((b"connection", b"close"))
+        self.transport.write(serialize_head(STATUS_LINE[status].rstrip(), fields) + body)
+        self.transport.close()
 
     def _with_uvicorn(self) -> bool:
         """Whether uvicorn reads or answers a request, so that what comes is for it to order."""
@@ -55,7 +85,6 @@ class Connection(HttpToolsProtocol):
         admitted = self.gateway.gate.remembered(scope, head.fields.sent)
         if admitted is None:
             return False
-        self._unset_keepalive_if_required()
         self._exchange = Exchange(self, head, admitted, data)
         self._exchange.begin()
         return True
@@ -76,6 +105,7 @@ class Connection(HttpToolsProtocol):
             exchange.client_lost()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
+        self._end_head()
 
     def shutdown(self) -> None:
         if self._exchange is None:
@@ -87,7 +117,18 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._parsing = True
+        self._head_bytes = 0
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._end_head()
+        super().on_headers_complete()
+
+    def _end_head(self) -> None:
+        self._head_bytes = -1
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def on_message_complete(self) -> None:
         self._parsing = False
@@ -111,7 +152,7 @@ class Connection(HttpToolsProtocol):
         self._exchange = None
         held, self._held = self._held, b""
         self.transport.resume_reading()
-        super().data_received(data + held)
+        self._feed(data + held)
 
     def answered(self, *, last: bool) -> None:
         """The exchange has ended: go on to the next request, or close."""
@@ -120,13 +161,30 @@ class Connection(HttpToolsProtocol):
         if last or self.transport.is_closing():
             self.transport.close()
             return
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
-        )
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._wait_for_request()
         if self._held:
             held, self._held = self._held, b""
             self.transport.resume_reading()
             self.data_received(held)
+
+    # One timer for many requests: to set one anew for each would cost more than all else here.
+
+    def _wait_for_request(self, seconds: float | None = None) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds or self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._exchange is not None:
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._wait_for_request(left)
+        elif not self.transport.is_closing():
+            self.transport.close()
 
     def leave(self) -> bytes:
         """Give the transport to another protocol; returns what had come and was not used."""

@@ -25,7 +25,7 @@ from ..forwarding import (
 )
 from ..gate import Admitted, TurnedAway
 from ..upstream import AppResponse, AppUnreachable, Splice
-from .head import KEPT_BYTES, Head, read_block
+from .head import KEPT_BYTES, Head, read_kept
 from .socket import Socket
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Exchange:
 
     __slots__ = (
         "_admitted", "_again", "_began", "_client", "_coded", "_connecting", "_data", "_head",
-        "_response", "_status", "_stream", "_unsent", "last",
+        "_key", "_response", "_status", "_stream", "_unsent", "last",
     )  # fmt: skip
 
     def __init__(self, client: "Connection", head: Head, admitted: Admitted, data: bytes) -> None:
@@ -50,6 +50,7 @@ class Exchange:
         self._client = client
         self._head = head
         self._admitted = admitted
+        self._key = admitted.grant.node, admitted.grant.app_id
         self._data = data  # the request as it came, as long as it may have to begin again
         self._unsent = head.fields.length  # bytes of the body that have not come yet
         self._again = is_repeatable(head.method) and len(data) >= head.size + self._unsent
@@ -59,10 +60,6 @@ class Exchange:
         self._status = 0
         self._coded = False  # the answer goes out in chunks
         self.last = False  # close after this one
-
-    @property
-    def _key(self) -> tuple[str, str]:
-        return self._admitted.grant.node, self._admitted.grant.app_id
 
     def begin(self) -> None:
         """Send the request to the app, on an idle connection if there is one."""
@@ -308,7 +305,7 @@ class Exchange:
 @lru_cache(1024)
 def fields_to_app(block: bytes, client: str, scheme: bytes, inject: tuple[Header, ...]) -> bytes:
     """Return what of a block of header fields goes to the app, from the line break before it."""
-    fields = read_block(block)
+    fields = read_kept(block)
     assert fields is not None  # it was read before
     sent = fields.sent
     passed = to_app(

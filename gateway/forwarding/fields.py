@@ -35,18 +35,19 @@ _WHOLE_HOST = frozenset(
     (b"alt-svc", b"strict-transport-security", b"clear-site-data", b"public-key-pins",
      b"expect-ct", b"nel", b"report-to")
 )  # fmt: skip
+_BOUND = frozenset((b"set-cookie", b"service-worker-allowed"))
 _NOT_TO_CLIENT = _HOP_BY_HOP | _WHOLE_HOST
 
 
 def check_headers(headers: Headers) -> int:
-    """Return the size of all names and values; raises ``BadRequest`` for two ``Host`` fields."""
+    """Return the size of all names and values; raises ``BadRequest`` without one ``Host``."""
     size = hosts = 0
     for name, value in headers:
         size += len(name) + len(value)
         if name == b"host":
             hosts += 1
-    if hosts > 1:
-        raise BadRequest("The request names two hosts.")
+    if hosts != 1:
+        raise BadRequest("The request names no host, or more than one.")
     return size
 
 
@@ -152,12 +153,19 @@ def to_client(headers: Headers, prefix: bytes, status: int = 200) -> Headers:
     out: Headers = []
     for original, value in headers:
         name = original.lower()
-        if name in _NOT_TO_CLIENT or name in named:
+        if name in named or name in _NOT_TO_CLIENT:
             continue
-        if name == b"set-cookie":
-            cookie = app_cookie(value, prefix)
-            if cookie is not None:
-                out.append((name, cookie))
-        elif name != b"service-worker-allowed" or value.strip().startswith(prefix):
+        if name in _BOUND:
+            bound = _bound_to_path(name, value, prefix)
+            if bound is not None:
+                out.append((name, bound))
+        else:
             out.append((name, value))
     return out
+
+
+def _bound_to_path(name: bytes, value: bytes, prefix: bytes) -> bytes | None:
+    """Return the value of a field that could reach beyond the app's path, so that it does not."""
+    if name == b"set-cookie":
+        return app_cookie(value, prefix)
+    return value if value.strip().startswith(prefix) else None

@@ -1,6 +1,7 @@
 """Addresses: which app one names, and what none may hold."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from .types import BadRequest
@@ -11,6 +12,9 @@ _QUERY_TOKEN = b"token=aen_"
 _NAME = rb"([a-z][a-z0-9-]{1,31})"
 _APP_PATH = re.compile(rb"\A/" + _NAME + rb"/" + _NAME + rb"/" + _NAME + rb"(?:/.*)?\Z", re.DOTALL)
 _PROJECT_PATH = re.compile(rb"\A/" + _NAME + rb"/" + _NAME + rb"/?\Z")
+_KEPT_BYTES = 256
+# Most addresses: nothing is encoded, and no segment begins with a dot.
+_PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*+)*+/?+")
 _SLASH = rb"(?:/|\\|%2f|%5c)"
 # A parent segment in any encoding, NUL, control characters, and the overlong forms of "." and "/".
 _BAD_PATH = re.compile(
@@ -30,12 +34,20 @@ class AppPath(NamedTuple):
 
 def parse_app_path(raw_path: bytes) -> AppPath | None:
     """Return the app that ``raw_path`` (still percent-encoded) names, or ``None``."""
+    # Pages ask for the same few addresses over and over; long ones are not kept.
+    return _kept_app_path(raw_path) if len(raw_path) <= _KEPT_BYTES else _app_path(raw_path)
+
+
+def _app_path(raw_path: bytes) -> AppPath | None:
     found = _APP_PATH.match(raw_path)
     if found is None:
         return None
     owner, project, app = found.groups()
     prefix = b"/%b/%b/%b/" % (owner, project, app)
     return AppPath(owner.decode(), project.decode(), app.decode(), prefix)
+
+
+_kept_app_path = lru_cache(1024)(_app_path)
 
 
 def is_project_path(raw_path: bytes) -> bool:
@@ -45,7 +57,7 @@ def is_project_path(raw_path: bytes) -> bool:
 
 def check_path(raw_path: bytes) -> None:
     """Raise ``BadRequest`` for a path that an app might read as another than it is."""
-    if _BAD_PATH.search(raw_path):
+    if not _PLAIN_PATH.fullmatch(raw_path) and _BAD_PATH.search(raw_path):
         raise BadRequest("The address holds a part that is not allowed.")
 
 

@@ -19,7 +19,7 @@ class Sent(NamedTuple):
 
 
 def read_fields(headers: Headers) -> Sent:
-    """Return what the fields say; raises ``BadRequest`` for two ``Host`` fields."""
+    """Return what the fields say; raises ``BadRequest`` without one ``Host`` field."""
     cookies = cookies_of(headers)
     return Sent(
         headers,

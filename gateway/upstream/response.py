@@ -13,6 +13,11 @@ class AppResponse:
     behind it.
     """
 
+    __slots__ = (
+        "_delimited", "_extra", "_head_only", "_keep_alive", "_left", "_parser", "_upgrade",
+        "chunks", "complete", "headers", "rest", "started", "status", "switched", "touched",
+    )  # fmt: skip
+
     def __init__(self, method: bytes, *, upgrade: bool = False) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._head_only = method == b"HEAD"
