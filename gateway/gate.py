@@ -38,7 +38,7 @@ class Admitted(NamedTuple):
     """A request that may pass: to which app, on which question it was granted what."""
 
     path: AppPath
-    cookies: Cookies
+    sent: Sent
     question: AccessQuestion
     grant: Grant
 
@@ -91,7 +91,7 @@ class Gate:
     ) -> Admitted:
         if grant.token is None or question.bearer is None:
             self._check_origin(scope, sent)
-        return Admitted(path, sent.cookies, question, grant)
+        return Admitted(path, sent, question, grant)
 
     def _path(self, scope: Scope) -> AppPath:
         """Return the app that is asked for."""

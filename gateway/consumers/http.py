@@ -14,10 +14,9 @@ from ..forwarding import (
     Framing,
     chunk,
     framing_of,
+    head_to_app,
     header,
     is_repeatable,
-    serialize_request,
-    to_app,
     to_client,
 )
 from ..gate import Admitted, Scope, TurnedAway
@@ -124,14 +123,14 @@ class _Exchange(Passage):
                 pool.discard(key, stream)
 
     def _write_request(self, admitted: Admitted, stream: Splice) -> None:
-        fields = to_app(
-            self.scope["headers"], admitted.cookies.rest, self.forwarded(), dict(stream.inject)
+        head = head_to_app(
+            b"%b %b HTTP/1.1" % (self.scope["method"].encode(), self.target()),
+            admitted.sent,
+            client=self.client,
+            scheme=self.gateway.config.public_scheme,
+            inject=stream.inject,
+            own=self._framing.fields,
         )
-        if self._framing.kind == "length":
-            fields.append((b"content-length", str(self._framing.length).encode()))
-        elif self._framing.kind == "chunked":
-            fields.append((b"transfer-encoding", b"chunked"))
-        head = serialize_request(self.scope["method"].encode(), self.target(), fields)
         stream.write(head + self._coded(self._first, last=not self._more))
 
     def _coded(self, body: bytes, *, last: bool) -> bytes:

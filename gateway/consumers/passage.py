@@ -85,19 +85,20 @@ class Passage:
 
     def forwarded(self) -> Headers:
         """Return the fields that tell the app who is asking."""
+        config = self.gateway.config
+        host = header(self.scope["headers"], b"host")
+        return forwarded_fields(self.client, config.public_scheme, host)
+
+    @property
+    def client(self) -> str:
+        """The client's address."""
         client = self.scope.get("client")
-        return forwarded_fields(
-            client[0] if client else "unknown",
-            self.gateway.config.public_scheme,
-            header(self.scope["headers"], b"host"),
-        )
+        return client[0] if client else "unknown"
 
     def note_as(self, method: str, status: int, seconds: float) -> None:
         """Write the line of the access log; 499 stands for a client that went away first."""
-        client = self.scope.get("client")
-        address = client[0] if client else "-"
         what = (method, self.scope["raw_path"])
-        self.gateway.log.add(address, self.user, what, status or 499, seconds)
+        self.gateway.log.add(self.client, self.user, what, status or 499, seconds)
 
     def target(self) -> bytes:
         """Return what the app is asked for."""

@@ -121,7 +121,7 @@ class _Socket(Passage):
 
     async def _handshake(self, admitted: Admitted, stream: Splice) -> Response:
         fields = to_app_websocket(
-            self.scope["headers"], admitted.cookies.rest, self.forwarded(), dict(stream.inject)
+            self.scope["headers"], admitted.sent.cookies.rest, self.forwarded(), dict(stream.inject)
         )
         request = Request(self.target().decode("ascii"), self._app.connect().headers)
         del request.headers["Host"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -12,20 +11,17 @@ from .. import pages
 from ..answers import own_answer
 from ..forwarding import (
     BadRequest,
-    Header,
-    Headers,
     chunk,
-    forwarded_fields,
+    head_to_app,
     header,
     is_repeatable,
     serialize_head,
     target_of,
-    to_app,
     to_client,
 )
 from ..gate import Admitted, TurnedAway
 from ..upstream import AppResponse, AppUnreachable, Splice
-from .head import KEPT_BYTES, Head, read_kept
+from .head import SWITCH, Head
 from .socket import Socket
 
 if TYPE_CHECKING:
@@ -34,7 +30,6 @@ if TYPE_CHECKING:
 #: Bytes kept of a request whose connection to the app is still being made.
 MAX_EARLY = 256 * 1024
 _STATUS = {status: line.rstrip() for status, line in STATUS_LINE.items()}
-_SWITCH: Headers = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
 
 
 class Exchange:
@@ -91,34 +86,31 @@ class Exchange:
     # --- to the app ------------------------------------------------------------------------------
 
     def _send(self, stream: Splice) -> None:
-        self._stream = stream
         head = self._head
-        whole = head.size + head.fields.length
-        target = target_of(head.path, head.query)
         try:
-            fields = self._fields(stream)
+            request = self._request(stream)
         except BadRequest:  # of the node's making: the request was read strictly
             self._client.gateway.pool.discard(self._key, stream)
             self._fall_through()
             return
+        whole = head.size + head.fields.length
         data, behind = self._data[:whole], self._data[whole:]
         self._data = data if self._again else b""
         self._unsent = whole - len(data)
-        stream.receiver = self
-        first = head.method.encode() + b" " + target + b" HTTP/1.1"
-        stream.write(first + fields + data[head.size :])
+        self._stream, stream.receiver = stream, self
+        stream.write(request + data[head.size :])
         self._client.resume()
         self._client.hold(behind)
 
-    def _fields(self, stream: Splice) -> bytes:
-        head = self._head
-        address = self._client.client
-        make = fields_to_app if len(head.block) <= KEPT_BYTES else fields_to_app.__wrapped__
-        return make(
-            head.block,
-            address[0] if address else "unknown",
-            self._client.gateway.config.public_scheme,
-            stream.inject,
+    def _request(self, stream: Splice) -> bytes:
+        head, client = self._head, self._client.client
+        return head_to_app(
+            b"%b %b HTTP/1.1" % (head.method.encode(), target_of(head.path, head.query)),
+            head.fields.sent,
+            client=client[0] if client else "unknown",
+            scheme=self._client.gateway.config.public_scheme,
+            inject=stream.inject,
+            own=head.fields.own,
         )
 
     def from_client(self, data: bytes) -> None:
@@ -178,7 +170,7 @@ class Exchange:
         if response.status == 101:
             if not response.switched or not self._is_agreed():
                 raise AppUnreachable("The app’s answer to the WebSocket is not valid.")
-            fields += _SWITCH
+            fields += SWITCH
         elif not header(fields, b"content-length"):
             self._coded = self._head.method != "HEAD" and response.status not in (204, 304)
             if self._coded:
@@ -300,17 +292,3 @@ class Exchange:
         user, seconds = self._admitted.grant.user, time.monotonic() - self._began
         log = self._client.gateway.log
         log.add(client[0] if client else "-", user, what, self._status or 499, seconds)
-
-
-@lru_cache(1024)
-def fields_to_app(block: bytes, client: str, scheme: bytes, inject: tuple[Header, ...]) -> bytes:
-    """Return what of a block of header fields goes to the app, from the line break before it."""
-    fields = read_kept(block)
-    assert fields is not None  # it was read before
-    sent = fields.sent
-    passed = to_app(
-        sent.headers, sent.cookies.rest, forwarded_fields(client, scheme, sent.host), dict(inject)
-    )
-    if fields.length or header(sent.headers, b"content-length"):
-        passed.append((b"content-length", str(fields.length).encode()))
-    return serialize_head(b"", passed + (_SWITCH if fields.websocket else []))

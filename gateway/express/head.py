@@ -11,25 +11,29 @@ _NAME = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
 _FIELDS = re.compile(rb"(?:" + _NAME + rb":" + _VALUE + rb"\r\n)+")
 _FIELD = re.compile(rb"(" + _NAME + rb"):(" + _VALUE + rb")\r\n")
-#: A browser sends the same few blocks of fields over and over; of larger ones none is kept.
-KEPT, KEPT_BYTES = 1024, 4096
+SWITCH: tuple[Header, ...] = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"))
+#: As in ``forwarding.request``: the same few blocks come over and over; no large one is kept.
+_KEPT, _KEPT_BYTES = 1024, 4096
 
 
 class Fields(NamedTuple):
-    """``length``: bytes of the body. ``websocket``: the key of a handshake, or ``b""``."""
+    """``length``: bytes of the body. ``websocket``: the key of a handshake, or ``b""``.
+
+    ``own``: the connection's fields that the app is sent in place of the browser's.
+    """
 
     sent: Sent
     length: int
     websocket: bytes
+    own: tuple[Header, ...]
 
 
 class Head(NamedTuple):
-    """``block``: the header fields as they came. ``size``: bytes of the head as a whole."""
+    """``size``: bytes of the head as a whole."""
 
     method: str
     path: bytes
     query: bytes
-    block: bytes
     fields: Fields
     size: int
 
@@ -41,14 +45,14 @@ def read_head(data: bytes) -> Head | None:
     if first is None or end < first.end():
         return None
     block = data[first.end() : end + 2]
-    fields = read_kept(block) if len(block) <= KEPT_BYTES else read_block(block)
+    fields = _kept_block(block) if len(block) <= _KEPT_BYTES else _read_block(block)
     if fields is None or (fields.websocket and first[1] != b"GET"):
         return None
     path, _, query = first[2].partition(b"?")
-    return Head(first[1].decode(), path, query, block, fields, end + 4)
+    return Head(first[1].decode(), path, query, fields, end + 4)
 
 
-def read_block(block: bytes) -> Fields | None:
+def _read_block(block: bytes) -> Fields | None:
     """Return what a block of header fields says; ``None`` if it is for uvicorn to judge."""
     if _FIELDS.fullmatch(block) is None:
         return None
@@ -64,10 +68,11 @@ def read_block(block: bytes) -> Fields | None:
     wanted = _upgrade(headers)
     if wanted is None or (wanted and framing.kind != "none"):
         return None
-    return Fields(sent, framing.length, wanted)
+    own = SWITCH if wanted else framing.fields
+    return Fields(sent, framing.length, wanted, own)
 
 
-read_kept = lru_cache(KEPT)(read_block)
+_kept_block = lru_cache(_KEPT)(_read_block)
 
 
 def _upgrade(headers: list[Header]) -> bytes | None:

@@ -17,7 +17,7 @@ from .fields import (
     to_client,
 )
 from .frames import Frames, close_frame
-from .framing import Framing, chunk, framing_of, is_repeatable, serialize_head, serialize_request
+from .framing import Framing, chunk, framing_of, is_repeatable, serialize_head
 from .paths import (
     AppPath,
     check_path,
@@ -27,7 +27,7 @@ from .paths import (
     split_query,
     target_of,
 )
-from .request import Sent, read_fields
+from .request import Sent, head_to_app, read_fields
 from .types import BadRequest, Header, Headers
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "cookies_of",
     "forwarded_fields",
     "framing_of",
+    "head_to_app",
     "header",
     "is_project_path",
     "is_repeatable",
@@ -59,7 +60,6 @@ __all__ = [
     "read_fields",
     "same_origin",
     "serialize_head",
-    "serialize_request",
     "split_query",
     "target_of",
     "to_app",

@@ -15,6 +15,13 @@ class Framing(NamedTuple):
     kind: Literal["none", "length", "chunked"]
     length: int = 0
 
+    @property
+    def fields(self) -> tuple[Header, ...]:
+        """The fields that say so."""
+        if self.kind == "length":
+            return ((b"content-length", str(self.length).encode()),)
+        return ((b"transfer-encoding", b"chunked"),) if self.kind == "chunked" else ()
+
 
 def framing_of(headers: Iterable[Header]) -> Framing:
     """Return how the body is delimited; raises ``BadRequest`` where two readers might differ."""
@@ -34,11 +41,6 @@ def framing_of(headers: Iterable[Header]) -> Framing:
 def is_repeatable(method: str) -> bool:
     """Return whether a request may be sent again when its connection was lost (RFC 9110, 9.2.2)."""
     return method in _IDEMPOTENT
-
-
-def serialize_request(method: bytes, target: bytes, headers: Headers) -> bytes:
-    """Return the head of an HTTP/1.1 request; raises ``BadRequest`` as ``serialize_head``."""
-    return serialize_head(method + b" " + target + b" HTTP/1.1", headers)
 
 
 def serialize_head(first: bytes, headers: Headers) -> bytes:

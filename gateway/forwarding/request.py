@@ -1,13 +1,24 @@
-"""A request's header fields, and what the gateway reads from them, once for all who ask."""
+"""A request's header fields: what the gateway reads from them, and what of them an app is sent.
 
-from typing import NamedTuple
+A browser sends the same few sets of fields over and over, so what was read is kept. Kept are
+results of pure functions under their whole input; who may pass is decided anew each time.
+"""
+
+from functools import lru_cache
+
+from msgspec import Struct
 
 from .cookies import Cookies, cookies_of
-from .fields import bearer_of, check_headers, header
-from .types import Headers
+from .fields import bearer_of, check_headers, forwarded_fields, header, to_app
+from .framing import serialize_head
+from .types import Header, Headers
+
+KEPT = 1024
+#: Fields of more bytes than this are read anew each time, so that what is kept stays small.
+KEPT_BYTES = 4096
 
 
-class Sent(NamedTuple):
+class Sent(Struct, frozen=True, eq=False):
     """``size``: bytes of all names and values. ``bearer``: the API token, if there is one."""
 
     headers: Headers
@@ -20,6 +31,12 @@ class Sent(NamedTuple):
 
 def read_fields(headers: Headers) -> Sent:
     """Return what the fields say; raises ``BadRequest`` without one ``Host`` field."""
+    size = sum([len(name) + len(value) for name, value in headers])
+    return (_kept_fields if size <= KEPT_BYTES else _read_fields)(tuple(headers))
+
+
+def _read_fields(fields: tuple[Header, ...]) -> Sent:
+    headers = list(fields)
     cookies = cookies_of(headers)
     return Sent(
         headers,
@@ -29,3 +46,35 @@ def read_fields(headers: Headers) -> Sent:
         header(headers, b"host"),
         header(headers, b"origin"),
     )
+
+
+_kept_fields = lru_cache(KEPT)(_read_fields)
+
+
+def head_to_app(
+    first: bytes,
+    sent: Sent,
+    *,
+    client: str,
+    scheme: bytes,
+    inject: tuple[Header, ...],
+    own: tuple[Header, ...],
+) -> bytes:
+    """Return the head of the request to the app: ``METHOD target HTTP/1.1``, then the fields.
+
+    ``own`` are the fields that frame this request, or make it a handshake. Raises ``BadRequest``
+    if a value would end its line.
+    """
+    make = _kept_head if sent.size <= KEPT_BYTES else _head
+    return first + make(sent, client, scheme, inject, own)
+
+
+def _head(
+    sent: Sent, client: str, scheme: bytes, inject: tuple[Header, ...], own: tuple[Header, ...]
+) -> bytes:
+    forwarded = forwarded_fields(client, scheme, sent.host)
+    fields = to_app(sent.headers, sent.cookies.rest, forwarded, dict(inject))
+    return serialize_head(b"", [*fields, *own])
+
+
+_kept_head = lru_cache(KEPT)(_head)

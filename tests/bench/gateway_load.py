@@ -91,16 +91,16 @@ async def reach(tally, count, seconds=60):
             await asyncio.sleep(0.01)
 
 
-async def rate(kind, port, request, count, seconds):
-    """Return how often a second all connections together were answered."""
+async def rate(kind, port, request, count, seconds, cpu=lambda: 0.0):
+    """Return answers a second to all connections together, and seconds of ``cpu`` for each."""
     transports, tally = await open_all(kind, port, request, count)
     await reach(tally, 5 * count)  # warm up; not counted
-    before, began = tally[0], time.perf_counter()
+    before, spent, began = tally[0], cpu(), time.perf_counter()
     await asyncio.sleep(seconds)
-    done = (tally[0] - before) / (time.perf_counter() - began)
+    took, spent, done = time.perf_counter() - began, cpu() - spent, tally[0] - before
     for transport in transports:
         transport.abort()
-    return done
+    return done / took, spent / done
 
 
 class Bulk(asyncio.Protocol):

@@ -12,7 +12,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -109,10 +108,9 @@ class Bench:
     def answers(self, subject, kind, request, connections, seconds):
         """Return answers a second, and the proxy's microseconds of CPU for each."""
         self.prime(subject)
-        before, began = subject.cpu(), time.perf_counter()
-        done = uvloop.run(rate(kind, subject.port, request, connections, seconds))
-        spent = (subject.cpu() - before) / (time.perf_counter() - began)
-        return done, 1e6 * spent / done
+        measured = rate(kind, subject.port, request, connections, seconds, subject.cpu)
+        done, spent = uvloop.run(measured)
+        return done, 1e6 * spent
 
     def transfer(self, subject, request, upload, expected):
         """Return MB a second, and by how many MB the proxy grew."""
