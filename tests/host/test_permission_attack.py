@@ -6,10 +6,10 @@ victim's file, FIFOs. Afterwards the victim's inodes are as they were, in all th
 change.
 """
 
+import ctypes
 import os
 import pwd
 import signal
-import stat
 
 import pytest
 from team import snapshot
@@ -19,6 +19,7 @@ from compute_agent.host.permissions import Pass, whole
 pytestmark = [pytest.mark.host, pytest.mark.rule(8), pytest.mark.row(18)]
 
 PASSES = 10_000
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @pytest.fixture
@@ -36,40 +37,31 @@ def victim(team):
 
 
 def swap(project, victim, ready):
-    """Swap for ever: what is there is taken away, another thing takes its place for a moment."""
+    """Swap for ever: each thing with each trap and back, so that each is there half of the time."""
     os.chdir(project)
-    folders = (
-        lambda: os.symlink(victim, "swap"),
-        lambda: os.rename("spare", "swap"),
-        lambda: os.mkfifo("swap"),
-        lambda: os.symlink(victim / "deep", "swap"),
-        lambda: os.rename("linked", "swap"),
-    )
-    files = (
-        lambda: os.symlink(victim / "deep/key", "folder/file"),
-        lambda: os.rename("linked", "folder/file"),
-        lambda: os.mkfifo("folder/file"),
-        lambda: os.rename("linked", "folder/file"),
-        lambda: os.symlink(victim, "folder/file"),
-    )
-    number = 0
+    os.symlink(victim, "to-folder")
+    os.symlink(victim / "deep/key", "to-file")
+    os.mkfifo("fifo")
+    pairs = [
+        ("swap", "to-folder"), ("folder/file", "to-file"), ("swap", "spare"), ("swap", "fifo"),
+        ("folder/file", "linked"), ("folder/file", "fifo"), ("folder", "to-folder"),
+        ("swap/deep", "to-folder"), ("swap/deep", "linked"),
+    ]  # fmt: skip
     while True:
-        number += 1
-        _exchange("swap", "aside", folders[number % len(folders)])
-        _exchange("folder/file", "kept", files[number % len(files)])
-        if number == 10:
+        for one, other in pairs:
+            for _ in range(20):
+                exchange(one, other)
+                exchange(one, other)
+        if ready is not None:
             os.write(ready, b"x")
+            ready = None
 
 
-def _exchange(path, aside, put):
-    """Put something else at ``path``, for a moment; what is a victim's link is kept for later."""
-    os.rename(path, aside)
-    put()
-    if os.path.islink(path) or stat.S_ISFIFO(os.lstat(path).st_mode):
-        os.unlink(path)
-    else:
-        os.rename(path, "spare" if os.path.isdir(path) else "linked")
-    os.rename(aside, path)
+def exchange(one, other):
+    """Have two names change places, at once."""
+    here, exchanging = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if LIBC.renameat2(here, one.encode(), here, other.encode(), exchanging):
+        raise OSError(ctypes.get_errno(), f"{one} and {other} did not change places")
 
 
 def state(victim):
