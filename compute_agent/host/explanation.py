@@ -88,13 +88,13 @@ def _go(directory: int, path: str, who: Who) -> _Way:
 
 
 def _go_on(directory: int, path: str, who: Who, steps: list[Step]) -> _Way:
-    own_kind = mounts.MountCheck(directory).kind
+    own_mount = mounts.mount_id(directory)
     for parent, fd, here in _handles(directory, path):
         if fd is None:
             before = steps[-1]
             return _Way(steps, reasons.missing(here, parent, before.kind == "directory"))
-        kind = mounts.MountCheck(fd).kind
-        if kind != own_kind and kind.startswith(_SLOW):
+        mount = mounts.mount_id(fd)
+        if mount != own_mount and mounts.file_system(mount).startswith(_SLOW):
             return _Way(steps, reasons.other_mount(here), "other")
         step = _look(here, fd, who)
         if stat.S_ISLNK(step.info.st_mode):

@@ -45,7 +45,7 @@ class Project:
 
     def explain(self, name, path="", overrides=()):
         spec = ProjectSpec("mira", "demo", self.mira, self.spec.members, tuple(overrides))
-        account = accounts.ensure_account(name, "", create=False)
+        account = accounts.existing(name, "")
         question = Explain("0" * 32, spec, name, path)
         fd = os.open(self.path, os.O_RDONLY)
         try:

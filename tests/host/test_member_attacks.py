@@ -1,6 +1,7 @@
 """What somebody with a shell in a project may try to get more by the permission pass than is theirs."""
 
 import contextlib
+import ctypes
 import os
 import stat
 import subprocess
@@ -10,10 +11,13 @@ from pathlib import Path
 import pytest
 import tree_actions
 from acting import Acting
-from node_client import as_user
+from node_client import as_user, until
 
-from compute_agent.host import acl
+from compute_agent.host import accounts, acl
+from compute_agent.host.expected import Asked
+from compute_agent.host.explanation import explain
 from compute_agent.host.permissions import Rules, secure
+from compute_agent.protocol import Explain, ProjectSpec
 
 pytestmark = pytest.mark.host
 SETGID = stat.S_ISGID | stat.S_IXGRP
@@ -252,3 +256,60 @@ def test_a_sparse_file_of_any_size_costs_nothing(team):
         file.truncate(2**40)
     team.secure()
     assert as_user(team.edda, "test", "-w", plan)[0] == 0
+
+
+@pytest.fixture
+def silent(team):
+    """A folder on which a FUSE file system is mounted, open to root, whose program never answers."""
+    place = team.make("notes/mounted/below").parent
+    fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC) if os.path.exists("/dev/fuse") else -1
+    options = f"fd={fuse},rootmode=40000,user_id=61104,group_id=61104,allow_other".encode()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if fuse < 0 or libc.mount(b"x", os.fsencode(place), b"fuse", 6, options):
+        pytest.skip("FUSE is not usable here")
+    yield fuse, place
+    os.close(fuse)  # whoever waits for an answer gets an error
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def ends(fuse, work):
+    """Do ``work`` in a process that can be killed; say whether it came to its end."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.close(fuse)
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    try:
+        until(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), "an end", 20)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 9)
+        status = os.waitpid(pid, 0)[1]
+    return status == 0
+
+
+@pytest.mark.rule(8)
+@pytest.mark.row(18)
+def test_a_mount_whose_program_never_answers_keeps_no_pass_waiting(team, silent):
+    def work():
+        assert team.secure().notes == ["notes/mounted is a mount point"]
+
+    assert ends(silent[0], work)
+
+
+@pytest.mark.row(18)
+def test_a_mount_whose_program_never_answers_keeps_no_question_waiting(team, silent):
+    def work():
+        for path in ("notes/mounted", "notes/mounted/below"):
+            question = Explain("0" * 32, ProjectSpec("mira", "demo", team.mira), team.edda, path)
+            account = accounts.existing(team.edda, "")
+            fd = os.open(team.path, os.O_RDONLY)
+            answer = explain(fd, Asked(question, account, team.rules.owner, team.rules.spared))
+            assert answer.kind == "other"
+            assert answer.cause.startswith("notes/mounted is a mount point of another file system")
+
+    assert ends(silent[0], work)

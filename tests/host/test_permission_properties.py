@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from compute_agent.host.permissions import Override, Rules, secure
 
 pytestmark = pytest.mark.host
-EXAMPLES = 100 if settings().derandomize else 3000
+EXAMPLES = 60 if settings().derandomize else 3000
 OWNER, EDDA, VERA, OTTO = range(61100, 61104)
 # Groups of a team too large for an entry for each.
 EDITORS, VIEWERS = 61110, 61111
@@ -40,6 +40,9 @@ NAMES = [
     b"-rf",
     b" ",
 ]
+#: What every project begins with, so that much of what is drawn concerns what is there.
+FOLDERS = [b"a", b"a/a", b"a/a/a", b"b", b"public", b"public/a"]
+FILES = [b"a/f", b"a/a/f", b"a/a/a/f", b"b/f", b"public/f", b"public/a/f"]
 TICK = 0.021
 
 
@@ -160,17 +163,21 @@ def stage(open_place):
 
 
 def begin(stage):
-    """Make an empty project; return its path as bytes."""
+    """Make a project in which each folder and file is its owner's or Edda's; return its path."""
     root = stage.place / "p"
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
     os.chown(root, OWNER, OWNER)
     root.chmod(0o770)
+    for number, name in enumerate([*FOLDERS, *FILES]):
+        path = os.path.join(os.fsencode(root), name)
+        os.mkdir(path) if name in FOLDERS else tree_actions.write(path, 0o600)
+        os.chown(path, *[EDDA if number % 3 == 0 else OWNER] * 2)
     return os.fsencode(root)
 
 
 RIGHTS = st.integers(0, 7)
-PATHS = st.lists(st.sampled_from([b"a", b"a", b"b", b"public"]), min_size=1, max_size=2)
+PATHS = st.sampled_from([*FOLDERS, *FILES])
 
 
 @st.composite
@@ -180,9 +187,9 @@ def teams(draw):
         Override(hashlib.md5(b"%s/%d" % (path, uid)).hexdigest(), os.fsdecode(path), uid, rights)
         for (path, uid), rights in draw(
             st.dictionaries(
-                st.tuples(PATHS.map(b"/".join), st.sampled_from([EDDA, VERA, OTTO])),
+                st.tuples(PATHS, st.sampled_from([EDDA, VERA, OTTO])),
                 RIGHTS,
-                max_size=3,
+                max_size=6,
             )
         ).items()
     )

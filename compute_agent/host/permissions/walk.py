@@ -49,6 +49,10 @@ class Walk:
         if path.count(b"/") >= DEEPEST:
             self.tally.note(path, f"lies more than {DEEPEST} folders deep")
             return []
+        if self.reach.mounts.has(path):
+            # Not even opened: a file system that some user answers for may keep us waiting.
+            self.tally.note(path, "is a mount point")
+            return []
         try:
             fd, info = self.reach.open(path, inside)
             if self.reach.is_other(fd, info):
@@ -56,10 +60,7 @@ class Walk:
                 return []
             return self._directory(fd, info, path, parent)
         except OSError as error:
-            if self.reach.mounts.has(path):  # one that only its user can enter
-                self.tally.note(path, "is a mount point")
-            else:
-                self._entries.failed(path, error)
+            self._entries.failed(path, error)
             return []
 
     def _directory(
