@@ -15,6 +15,7 @@ import uvloop
 from compute_agent import catalog, config, server, stop_all
 from compute_agent.config import Config, ConfigError, showing
 from compute_agent.environments import NAMES, TOOLS, Environments
+from compute_agent.environments.service import Service
 from compute_agent.host import account_book, guarded, privileges
 from compute_agent.host.account_book import Book
 from compute_agent.host.errors import HostError
@@ -131,11 +132,13 @@ async def serve(settings: Config) -> None:
         _log.warning("%s", problem)
     listener = await server.listen(settings, server.Api(settings, supervisor))
     supervisor.adopt()
+    asked = await Service(settings, supervisor.launcher, supervisor.registry).listen()
     looking = asyncio.create_task(supervisor.look_after())
     _log.info("listening at %s in %s mode", settings.listen, privileges.mode())
     await ending.wait()
     looking.cancel()
     listener.close()
+    asked.close()
     supervisor.release()
     _log.info("ended; apps go on")
 

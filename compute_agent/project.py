@@ -10,10 +10,12 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from compute_agent.config import Config, service_uid
 from compute_agent.environments import Environments, listing
 from compute_agent.environments.clone import Clone
+from compute_agent.environments.links import link_tree
 from compute_agent.environments.listing import ENVIRONMENTS
 from compute_agent.envtool.prefix import TooLong
 from compute_agent.host import accounts, acl, directories, permissions, privileges
@@ -142,6 +144,20 @@ class Projects:
             how = self._clone(project, fd, name, cancelled)
             return listing.fact(name, listing.kind(fd, name), how)
 
+    def link_environment(
+        self, project: ProjectSpec, source: str, target: str, cancelled: threading.Event
+    ) -> None:
+        """Make ``envs/<target>`` of links to the files of the project's ``envs/<source>``."""
+        with (
+            _explained("copy the environment", self.home(project)),
+            self._opened(project) as fd,
+            directories.opened(ENVIRONMENTS, fd) as envs,
+            directories.opened(source, envs) as environment,
+            self._staged(project, cancelled) as staged,
+        ):
+            link_tree(environment, staged.envs, target, staged.give)
+            staged.move_in(fd, target)
+
     def kernels(self, project: ProjectSpec) -> list[listing.Kernel]:
         """Return the kernels of the project's environments."""
         with self._opened(project) as fd:
@@ -193,21 +209,25 @@ class Projects:
         return permissions.Rules(owner.uid, owner.group, named, spared, overrides=overrides), notes
 
     def _clone(self, project: ProjectSpec, fd: int, name: str, cancelled: threading.Event) -> str:
-        """Build the clone beside the project, where only the node can enter; then move it in."""
         template = self._environments.ensure("default")
+        with self._staged(project, cancelled) as staged:
+            clone = Clone(*staged.owner)
+            self._fill(clone, template, staged.envs, self.home(project) / ENVIRONMENTS / name)
+            staged.move_in(fd, name)
+        return "cloned" if clone.linked else "copied (its files are on another disk)"
+
+    @contextlib.contextmanager
+    def _staged(self, project: ProjectSpec, cancelled: threading.Event) -> Iterator["_Staged"]:
+        """Give an ``envs`` beside the project, where only the node can enter, to build in."""
         owner = self.owner(project)
         rules, _ = self._rules(project)
         group = owner.gid if rules.group is None else rules.group
-        clone = Clone(owner.uid, group)
         with directories.stage(self._root, project.owner, project.name) as stage:
             directories.make_owned(ENVIRONMENTS, stage, owner.uid, group)
             with directories.opened(ENVIRONMENTS, stage) as envs:
                 # First what new directories inherit, so that little is left to change in them.
                 permissions.secure(envs, rules, cancelled)
-                self._fill(clone, template, envs, self.home(project) / ENVIRONMENTS / name)
-                permissions.secure(envs, rules, cancelled)
-                _move_in(project=fd, stage=stage, staged_envs=envs, name=name)
-        return "cloned" if clone.linked else "copied (its files are on another disk)"
+                yield _Staged(stage, envs, (owner.uid, group), rules, cancelled)
 
     def _fill(self, clone: Clone, template: Path, envs: int, home: Path) -> None:
         try:
@@ -251,17 +271,31 @@ class ProjectPass:
         os.close(self._directory)
 
 
-def _move_in(project: int, stage: int, staged_envs: int, name: str) -> None:
-    """Move the finished clone to ``envs/<name>``, with ``envs`` itself where that is missing."""
-    try:
-        with directories.opened(ENVIRONMENTS, project) as envs:
-            os.rename(name, name, src_dir_fd=staged_envs, dst_dir_fd=envs)
-    except FileNotFoundError:
-        os.rename(ENVIRONMENTS, ENVIRONMENTS, src_dir_fd=stage, dst_dir_fd=project)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
-            raise listing.not_an_environment(name) from None
-        raise
+class _Staged(NamedTuple):
+    """An ``envs`` that is being filled, beside the project."""
+
+    stage: int
+    envs: int
+    owner: tuple[int, int]
+    rules: permissions.Rules
+    cancelled: threading.Event
+
+    def give(self, directory: int) -> None:
+        if privileges.serves_others():
+            os.fchown(directory, *self.owner)
+
+    def move_in(self, project: int, name: str) -> None:
+        """Move what is finished to ``envs/<name>``, with ``envs`` itself where that is missing."""
+        permissions.secure(self.envs, self.rules, self.cancelled)
+        try:
+            with directories.opened(ENVIRONMENTS, project) as envs:
+                os.rename(name, name, src_dir_fd=self.envs, dst_dir_fd=envs)
+        except FileNotFoundError:
+            os.rename(ENVIRONMENTS, ENVIRONMENTS, src_dir_fd=self.stage, dst_dir_fd=project)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
+                raise listing.not_an_environment(name) from None
+            raise
 
 
 @contextlib.contextmanager

@@ -82,6 +82,10 @@ class Supervisor:
 
     # --- commands ---
 
+    @property
+    def launcher(self) -> Launcher:
+        return self._launcher
+
     def take(self, command: Command) -> None:
         """Begin to carry out ``command``. Raises ``Declined`` for one that never will be."""
         match command:

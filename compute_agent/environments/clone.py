@@ -8,6 +8,7 @@ alone (its scripts, its configuration, what names its directory) are copied.
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -73,7 +74,7 @@ class Clone:
             return name
         elif name != MARKER:
             baked = self._private.get(f"{relative}/{name}"[1:])
-            if baked is not None or not self._link(source, target, name):
+            if baked is not None or _is_open(entry) or not self._link(source, target, name):
                 self._copy(source, target, name, baked or Baked("copy"))
         return None
 
@@ -109,3 +110,8 @@ class Clone:
     def _give(self, fd: int) -> None:
         if self._owner:
             os.fchown(fd, *self._owner)
+
+
+def _is_open(entry: os.DirEntry[str]) -> bool:
+    """Say whether every account may write to a file, as to uv's lock: no project shares such."""
+    return bool(entry.stat(follow_symlinks=False).st_mode & stat.S_IWOTH)

@@ -40,7 +40,7 @@ class CondaMaker:
     ) -> None:
         order = {
             "channels": self._channels, "specs": self._specs, "file": self._file,
-            "prefix": str(made), "home": str(place), "cache": str(shop.inner / "cache"),
+            "prefix": str(made), "home": str(place), "cache": str(shop.inner / "cache"), "compile": True,
         }  # fmt: skip
         inherited = {name: os.environ[name] for name in _PASSED if name in os.environ}
         own = {"HOME": str(shop.inner), "TMPDIR": str(shop.inner), "PATH": "/usr/bin:/bin"}

@@ -42,7 +42,8 @@ def _conda(place: Path) -> dict[str, Baked]:
 def _venv(place: Path) -> dict[str, Baked]:
     scripts = {f"bin/{path.name}": Baked("text") for path in (place / "bin").iterdir()
                if _is_file(path)}  # fmt: skip
-    return scripts | {"pyvenv.cfg": Baked("text")}
+    # uv opens its lock for writing.
+    return scripts | {"pyvenv.cfg": Baked("text"), ".lock": Baked("copy")}
 
 
 def _scripts(place: Path) -> dict[str, Baked]:

@@ -74,15 +74,12 @@ class Environments:
                     self._ready[name] = self._ensure(name, maker, progress)
             return self._ready[name]
 
-    def built(self, name: str) -> Path | None:
-        """Return the directory of a template that is there already."""
-        place = (self._directory / name).resolve()
-        return place if (place / MARKER).exists() else None
-
     def tools_bin(self) -> Path | None:
         """Return the directory with the programs that people use, once it is there."""
-        place = self.built(TOOLS)
-        return place / tools.BIN if place else None
+        place = self._directory / TOOLS
+        if not (place / MARKER).exists():
+            return None
+        return place.with_name(place.readlink().name) / tools.BIN
 
     def _ensure(self, name: str, maker: Maker, progress: Progress) -> Path:
         link = self._directory / name

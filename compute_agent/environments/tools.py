@@ -10,8 +10,13 @@ from compute_agent.environments.uv_maker import find_uv
 _PROGRAM = Path(__file__).parents[1] / "envtool"
 #: The directory in it that is on the PATH of apps.
 BIN = "aen-bin"
+#: In the node's ``state_dir``: what the program must know of this node, for all to read.
+PEOPLE = "people.json"
+#: In the node's ``run_dir``: where the program asks for a copy.
+SOCKET = "env.sock"
 _SCRIPT = """#!/bin/sh
-here=$(readlink -f -- "$0")
+here=$0
+[ -L "$here" ] && here=$(readlink -f -- "$here")
 exec "${here%/*/*}/bin/python" -I -m aen_env "$@"
 """
 

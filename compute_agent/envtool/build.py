@@ -1,7 +1,8 @@
-"""``python -I -m aen_env.build``: makes the node's own environment of conda packages.
+"""``python -I -m aen_env.build``: conda packages put into a directory, in a process of its own.
 
-Told by JSON on standard input: ``channels``, ``file`` (a text, or empty), ``specs``, ``prefix``
-(where to make it), ``home`` (what its files are to name), ``cache``, ``python`` (compile bytecode).
+Told by JSON on standard input: ``prefix`` (where), ``home`` (what its files are to name), ``cache``,
+``channels``; ``file`` (a text) or ``specs``; ``remove`` (names of packages). What is in ``prefix``
+stays, as far as it goes with the rest. With ``compile`` bytecode is made too.
 Says each thing done in a line; the last line of a failure is JSON with ``cause`` and ``mend``.
 """
 
@@ -10,35 +11,58 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from . import conda
 from .problem import Problem
 
 
+class Order(NamedTuple):
+    """See above."""
+
+    prefix: str
+    home: str
+    cache: str
+    channels: list[str]
+    specs: list[str] = []
+    file: str = ""
+    remove: list[str] = []
+    compile: bool = False
+
+
 def main() -> int:
-    order = json.load(sys.stdin)
+    order = Order(**json.load(sys.stdin))
     try:
         conda.run(lambda: _build(order))
-        _compile(Path(order["prefix"]))
+        if order.compile:
+            _compile(Path(order.prefix))
     except Problem as problem:
         print(json.dumps({"cause": problem.cause, "mend": problem.mend}), flush=True)
         return 1
     return 0
 
 
-async def _build(order: dict[str, object]) -> None:
-    text, specs = str(order["file"]), tuple(map(str, order["specs"]))  # type: ignore[call-overload]
-    wanted = conda.read_file(text) if text else conda.Wanted(specs)
+async def _build(order: Order) -> None:
+    prefix = Path(order.prefix)
+    present = conda.installed(prefix)
+    wanted = _wanted(order, conda.requested(present))
     _say("Choosing packages")
-    records = await conda.solve(order["channels"], wanted)  # type: ignore[arg-type]
+    records = await conda.solve(order.channels, wanted, present)
+    needed = {record.name.normalized for record in records} & set(order.remove)
+    if needed:
+        raise Problem(f"Other packages need {', '.join(sorted(needed))}.", "Remove those first.")
     await conda.install(
-        records,
-        Path(str(order["prefix"])),
-        home=Path(str(order["home"])),
-        cache=Path(str(order["cache"])),
-        specs=wanted.specs,
+        records, prefix, home=Path(order.home), cache=Path(order.cache), specs=wanted.specs,
         progress=_say,
-    )
+    )  # fmt: skip
+
+
+def _wanted(order: Order, requested: list[str]) -> conda.Wanted:
+    if order.file:
+        return conda.read_file(order.file)
+    new = {conda.name_of(spec) for spec in order.specs} | set(order.remove)
+    kept = [spec for spec in requested if conda.name_of(spec) not in new]
+    return conda.Wanted((*kept, *order.specs))
 
 
 def _compile(prefix: Path) -> None:

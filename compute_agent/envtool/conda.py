@@ -47,6 +47,15 @@ def requested(records: Sequence[PrefixRecord]) -> list[str]:
     return [spec for record in records for spec in record.requested_specs]
 
 
+def name_of(spec: str) -> str:
+    """Return the name of the package that a match spec is about. Raises ``Problem``."""
+    try:
+        name = MatchSpec(spec).name
+    except Exception as error:
+        raise _explained(error) from error
+    return str(name.normalized) if name else ""
+
+
 async def solve(
     channels: Sequence[str], wanted: Wanted, present: Sequence[PrefixRecord] = ()
 ) -> list[RepoDataRecord]:
