@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from compute_agent.host.permissions import Override, Rules, secure
 
 pytestmark = pytest.mark.host
-EXAMPLES = 60 if settings().derandomize else 3000
+EXAMPLES = 100 if settings().derandomize else 3000
 OWNER, EDDA, VERA, OTTO = range(61100, 61104)
 # Groups of a team too large for an entry for each.
 EDITORS, VIEWERS = 61110, 61111

@@ -41,8 +41,8 @@ def copy(path, target):
 
 
 def copy_tree(path, target):
-    """Copy a folder with all that is in it, and all that can be kept of it."""
-    _run("cp", "-a", "--", path, target)
+    """Copy a folder with all that is in it, its rights kept as far as may be."""
+    _run("cp", "-R", "-p", "-P", "--", path, target)
 
 
 def move(path, target):
