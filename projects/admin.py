@@ -1,4 +1,4 @@
-"""Projects and runs of apps in the Django admin."""
+"""Projects, rights set by hand, questions on rights, and runs of apps in the Django admin."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from accounts.admin_base import ReadOnlyAdmin
 
 from . import actions
-from .models import AppInstance, Project
+from .models import AccessQuestion, AppInstance, PathOverride, Project
 
 
 @admin.register(Project)
@@ -15,6 +15,19 @@ class ProjectAdmin(ReadOnlyAdmin):
     list_display = ["name", "owner", "visibility", "data_center", "node", "last_activity"]
     list_filter = ["visibility", "data_center"]
     search_fields = ["name", "owner__username", "summary"]
+
+
+@admin.register(PathOverride)
+class PathOverrideAdmin(ReadOnlyAdmin):
+    list_display = ["path", "user", "access", "project", "set_by_name", "set_at"]
+    list_select_related = ["user", "project__owner"]
+    search_fields = ["path", "user__username", "project__name"]
+
+
+@admin.register(AccessQuestion)
+class AccessQuestionAdmin(ReadOnlyAdmin):
+    list_display = ["asked_at", "asked_by", "project", "user", "node", "sent_at", "cause"]
+    list_select_related = ["asked_by", "project__owner", "user", "node"]
 
 
 @admin.register(AppInstance)

@@ -5,6 +5,7 @@ from django.test import Client
 
 from accounts import actions as accounts
 from accounts.models import ApiToken
+from projects import actions
 from projects.models import Project
 
 MODES = [None, "no-cors", "navigate", "cors", "same-origin", "websocket"]
@@ -68,12 +69,19 @@ def test_a_token_needs_no_csrf_and_a_session_beside_it_lends_it_nothing(mira, ca
 @pytest.mark.parametrize(
     "path",
     ["/accounts/logout/", "/accounts/sign-out-everywhere", "/accounts/theme", "/accounts/tokens",
-     "/mira/forecast/apps/lab/start", "/mira/forecast/apps/lab/stop", "/mira/forecast/apps/stop",
-     "/mira/forecast/settings/team/add", "/mira/forecast/settings/team/max/role", "/oauth/token",
-     "/gateway/access"],
+     "/mira/forecast/apps/lab/start", "/mira/forecast/apps/lab/stop", "/mira/forecast/permissions/set",
+     "/mira/forecast/permissions/clear", "/mira/forecast/settings/team/add",
+     "/mira/forecast/settings/team/max/role", "/oauth/token", "/gateway/access"],
 )  # fmt: skip
 def test_nothing_is_changed_by_a_get(path, mira):
     assert mira.get(path).status_code == 405
+
+
+def test_looking_at_what_a_stop_would_end_ends_nothing(project, cast, mira):
+    row = actions.start_app(project, "lab", by=cast.mira)
+    assert mira.get("/mira/forecast/apps/stop").status_code == 200
+    row.refresh_from_db()
+    assert row.state == "requested"
 
 
 PLACES = [
