@@ -6,6 +6,7 @@ process can really do.
 
 import contextlib
 import hashlib
+import multiprocessing
 import os
 import shutil
 import stat
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from compute_agent.host.permissions import Override, Rules, secure
 
 pytestmark = pytest.mark.host
+FORK = multiprocessing.get_context("fork")
 EXAMPLES = 100 if settings().derandomize else 3000
 OWNER, EDDA, VERA, OTTO = range(61100, 61104)
 # Groups of a team too large for an entry for each.
@@ -334,3 +336,25 @@ def settle(tree):
     newest = max(tree.times().values())
     while time.time_ns() - newest < TICK * 1e9:
         time.sleep(0.002)
+
+
+@pytest.mark.rule(8)
+@pytest.mark.rule(17)
+@pytest.mark.row(18)
+def test_what_passes_remembered_in_a_storm_of_changes_is_true(stage):
+    """Edda moves, links and changes all she can while passes run: then one pass has to be right."""
+    root = begin(stage)
+    known = stage.place / "stormy"
+    team = Rules(OWNER, OWNER, ((EDDA, 7), (VERA, 5)), frozenset({0}))
+    run_pass(root, team, known)
+    for seed in range(8):
+        storm = FORK.Process(target=tree_actions.storm, args=(root, EDDA, seed))
+        storm.start()
+        try:
+            for _ in range(10):
+                run_pass(root, team, known)
+        finally:
+            storm.kill()
+            storm.join()
+        run_pass(root, team, known)
+        check(stage, team, Tree(root))

@@ -5,6 +5,7 @@ Each function is run by an ``Acting`` account in its own process, with paths as 
 
 import contextlib
 import os
+import random
 import shutil
 import subprocess
 
@@ -90,3 +91,41 @@ def git(folder):
 
 def _run(*command):
     subprocess.run(command, env=_GIT, cwd="/", capture_output=True, check=False)
+
+
+def storm(root, uid, seed):
+    """Change a tree at random as the account ``uid``, as fast as can be, until this is killed."""
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+    chance = random.Random(seed)
+    while True:
+        places = _all_below(root)
+        for _ in range(50):
+            entry, folder = chance.choice(places), chance.choice(places)
+            target = os.path.join(folder, chance.choice([b"a", b"b", b"f", b"public"]))
+            action = chance.choice([move, move, move, swap, link, edit, write_private, strip])
+            with contextlib.suppress(OSError):
+                action(entry, target) if action in (move, swap, link) else action(entry)
+
+
+def swap(path, target):
+    """Put a link in the place of an entry, and then the entry back."""
+    aside = path + b".aside"
+    os.rename(path, aside)
+    try:
+        os.symlink(os.path.dirname(target), path)
+        os.unlink(path)
+    finally:
+        os.rename(aside, path)
+
+
+def write_private(path):
+    os.chmod(path, 0o700)
+
+
+def _all_below(root):
+    found = [root]
+    for folder, folders, files in os.walk(root):
+        found += [os.path.join(folder, name) for name in folders + files]
+    return found
