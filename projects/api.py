@@ -75,6 +75,9 @@ class AppOut(Schema):
     mend: str = ""
     progress: list[Step]
     url: str | None
+    #: Bytes, and processors busy; ``None`` while they are not known.
+    memory: int | None = None
+    processors: float | None = None
 
 
 class OfferOut(Schema):
@@ -123,6 +126,8 @@ def _app_out(instance: AppInstance | None, app: str, user: User) -> dict[str, An
         "cause": instance.cause,
         "mend": instance.mend,
         "progress": instance.progress,
+        "memory": instance.memory,
+        "processors": instance.processors,
         "url": catalog.url(instance),
     }
 

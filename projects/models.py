@@ -151,7 +151,9 @@ class AppInstance(models.Model):
     #: ``[{"step", "at", "seconds", "fact"}]`` as the node reported it.
     progress = models.JSONField(default=list)
     log = models.JSONField(default=list)
+    #: What it uses: bytes, and processors (1.5 is one and a half).
     memory = models.BigIntegerField(null=True)
+    processors = models.FloatField(null=True)
 
     requested_at = models.DateTimeField(default=timezone.now)
     commanded_at = models.DateTimeField(null=True)

@@ -26,6 +26,7 @@ AGAIN = timedelta(seconds=5)
 LINES, LINE, STEPS, WORD = 200, 2000, 20, 400
 #: A database's integers end here.
 LARGEST = 2**63 - 1
+MOST_PROCESSORS = 100_000.0
 _APP_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -74,6 +75,7 @@ def _fields(report: AppStatus) -> dict[str, Any]:
         "progress": [_step(step) for step in report.progress[-STEPS:]],
         "log": [line[:LINE] for line in report.log[-LINES:]],
         "memory": report.memory and max(0, min(report.memory, LARGEST)),
+        "processors": report.processors and max(0.0, min(report.processors, MOST_PROCESSORS)),
         "reported_at": timezone.now(),
     }
     if report.state in lifecycle.ENDED:

@@ -119,6 +119,16 @@ def test_a_failure_keeps_its_cause_until_it_is_reset(lab, project, cast):
     assert actions.reset_app(project, "lab", by=cast.mira).state == "stopped"
 
 
+def test_what_an_app_uses_is_shown(lab, project, cast, client, call):
+    report(lab, "running", memory=3 * 2**30, processors=1.5)
+    shown = call(cast.mira, "get", "projects/mira/forecast/apps/lab")[1]
+    assert (shown["memory"], shown["processors"]) == (3 * 2**30, 1.5)
+    client.force_login(cast.mira)
+    page = client.get("/").content.decode()
+    assert "3.0" in page
+    assert "1.5 processors busy" in page
+
+
 def test_after_a_failure_the_app_can_be_started_again(lab, project, cast):
     report(lab, "failed", cause="Out of memory")
     assert actions.start_app(project, "lab", by=cast.mira) != lab
