@@ -116,11 +116,6 @@ def test_setgid_set_again_and_again_while_passes_run_gains_nothing(team, edda):
 
 @pytest.mark.rule(12)
 @pytest.mark.row(18)
-@pytest.mark.xfail(
-    strict=True,
-    reason="after twenty files without room for a list the pass ends as on a full disk, and what "
-    "comes after them keeps the entries of the former member",
-)
 def test_files_without_room_for_a_list_do_not_keep_a_former_member_in(team, edda):
     """She drops the lists of many files of hers and takes their room; then she is removed."""
     for number in range(30):
@@ -149,10 +144,6 @@ def fill(path):
 
 @pytest.mark.rule(13)
 @pytest.mark.row(18)
-@pytest.mark.xfail(
-    strict=True,
-    reason="a mark means nothing to another project, whose pass opens the file to its own team",
-)
 def test_a_restricted_file_is_not_opened_by_moving_it_into_a_project_of_ones_own(team, edda):
     secret = team.make("notes/secret.txt")
     override = team.override("notes/secret.txt", team.edda, "---")

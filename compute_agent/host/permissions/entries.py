@@ -6,13 +6,13 @@ import stat
 from typing import NamedTuple
 
 from compute_agent.host.permissions import marks
+from compute_agent.host.permissions.marks import Marks
 from compute_agent.host.permissions.policy import Context, Policy
 from compute_agent.host.permissions.tally import Tally
-from compute_agent.host.rights import NO_ACLS, Target, Wanted, bring
+from compute_agent.host.rights import NO_ACLS, Target, Wanted, bring, close
 
 _VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_MOST_FAILED = 20
 
 
 class Entry(NamedTuple):
@@ -22,19 +22,20 @@ class Entry(NamedTuple):
     info: os.stat_result
     path: bytes
     context: Context
-    marks: tuple[str, ...]
+    marks: Marks
 
 
 class Entries:
     """Secures entries and writes down in ``tally`` what came of it.
 
-    ``clean`` turns false once something has to be looked at again by the next pass. Only where
-    ``marked`` are marks of overrides looked for.
+    ``clean`` turns false once something has to be looked at again by the next pass. ``project`` is
+    the name in marks; where there may be any of its own, it is ``marked``.
     """
 
-    def __init__(self, policy: Policy, tally: Tally, marked: bool) -> None:
+    def __init__(self, policy: Policy, tally: Tally, project: str, marked: bool) -> None:
         self.clean = True
-        self.marked = marked
+        self._project = project
+        self._marked = marked
         self._tally = tally
         self._policy = policy
         self._rules = policy.rules
@@ -44,8 +45,9 @@ class Entries:
 
     def open(self, target: Target, info: os.stat_result, path: bytes, parent: Context) -> Entry:
         """Return the entry at ``path``, which lies where ``parent`` holds. Raises ``OSError``."""
-        found = marks.read(target) if self.marked and path else ()
-        public, rights = self._policy.context(parent, path, found)
+        found = marks.read(target, self._project) if path else marks.NONE
+        own = () if found.foreign else found.ids
+        public, rights = self._policy.context(parent, path, own)
         if not stat.S_ISDIR(info.st_mode):
             public = parent[0]  # a file that happens to be named so is not the public folder
         return Entry(target, info, path, (public, rights), found)
@@ -83,7 +85,7 @@ class Entries:
         The owner's own may, wherever else they are, if only the owner can have made those links.
         Whether it is public, and what overrides say of it, all links decide together.
         """
-        if info.st_uid != self._rules.owner or context[0] or self.marked:
+        if info.st_uid != self._rules.owner or context[0] or self._marked:
             return False
         if self._spares_own_links:
             return bool(info.st_mode & stat.S_IWUSR)
@@ -94,8 +96,18 @@ class Entries:
             self._tally.unchanged += 1
             self.spared(entry.path)
             return
-        marked = self.marked and self._mark(entry)
-        if bring(entry.target, entry.info, self._rules.group, wanted, differs) or marked:
+        try:
+            if entry.marks.foreign:
+                changed = self._keep_closed(entry)
+            else:
+                marked = self._mark(entry)
+                group = self._rules.group
+                changed = bring(entry.target, entry.info, group, wanted, differs) or marked
+        except OSError as error:
+            if error.errno in _FULL and entry.path:
+                close(entry.target, entry.info)
+            raise
+        if changed:
             self._tally.changed += 1
             self.clean = False
         else:
@@ -103,11 +115,16 @@ class Entries:
         if entry.context[1]:
             self.owned(entry.path, entry.info.st_uid, entry.context, wanted)
 
+    def _keep_closed(self, entry: Entry) -> bool:
+        """Open to nobody what somebody may have moved here because it is closed to them there."""
+        self.note(entry.path, f"is closed: another project restricts it ({marks.ATTRIBUTE})")
+        return close(entry.target, entry.info)
+
     def _mark(self, entry: Entry) -> bool:
-        wanted = self._policy.marks(entry.path, entry.marks) if entry.path else ()
-        if wanted == entry.marks:
+        wanted = self._policy.marks(entry.path, entry.marks.ids) if entry.path else ()
+        if wanted == entry.marks.ids:
             return False
-        if marks.write(entry.target, wanted):
+        if marks.write(entry.target, self._project, wanted):
             return True
         self.note(entry.path, "can't be marked here: rights set on it stay with its path")
         return False
@@ -138,9 +155,7 @@ class Entries:
             return  # removed or replaced while we looked: the next pass meets what is there then
         self._tally.failed += 1
         if error.errno in _FULL:
-            if self._tally.failed >= _MOST_FAILED:
-                raise error
-            self.note(path, "could not be given its access list (no space left)")
+            self.note(path, "is closed: there is no space for its access list")
         elif error.errno == errno.EPERM:
             self.note(path, "can't be changed (it is immutable, or not the node's)")
         else:

@@ -15,7 +15,7 @@ from compute_agent.host.permissions.listing import TICK_NS
 from compute_agent.host.permissions.policy import Context, Policy
 from compute_agent.host.permissions.reach import Reach, open_file
 from compute_agent.host.permissions.tally import Tally
-from compute_agent.host.rights import Target, bring
+from compute_agent.host.rights import Target, bring, close
 
 Places = dict[bytes, Context]
 
@@ -23,10 +23,10 @@ Places = dict[bytes, Context]
 class Linked:
     """Decides on the files with several links that a pass came across."""
 
-    def __init__(self, policy: Policy, reach: Reach, marked: bool, tally: Tally) -> None:
+    def __init__(self, policy: Policy, reach: Reach, tally: Tally) -> None:
         self._policy = policy
         self._reach = reach
-        self._marked = marked
+        self._project = marks.project_of(reach.root)
         self._tally = tally
 
     def settle(self, found: Iterable[tuple[bytes, int, Context]]) -> None:
@@ -67,9 +67,16 @@ class Linked:
     def _bring(
         self, target: Target, info: os.stat_result, places: Places, context: Context
     ) -> None:
-        changed = self._marked and self._mark(target, places)
-        wanted = self._policy.file(context, info.st_uid == self._policy.rules.owner, info.st_mode)
-        if bring(target, info, self._policy.rules.group, wanted) or changed:
+        found = marks.read(target, self._project)
+        if found.foreign:
+            self._tally.note(min(places), "is closed: another project restricts it")
+            changed = close(target, info)
+        else:
+            changed = self._mark(target, places, found)
+            own = info.st_uid == self._policy.rules.owner
+            wanted = self._policy.file(context, own, info.st_mode)
+            changed = bring(target, info, self._policy.rules.group, wanted) or changed
+        if changed:
             self._tally.changed += 1
         else:
             self._tally.unchanged += 1
@@ -95,9 +102,7 @@ class Linked:
         except OSError:
             return 0
 
-    def _mark(self, target: Target, places: Places) -> bool:
-        found = marks.read(target)
-        wanted = tuple(
-            sorted({mark for path in places for mark in self._policy.marks(path, found)})
-        )
-        return wanted != found and marks.write(target, wanted)
+    def _mark(self, target: Target, places: Places, found: marks.Marks) -> bool:
+        ids = {mark for path in places for mark in self._policy.marks(path, found.ids)}
+        wanted = tuple(sorted(ids))
+        return wanted != found.ids and marks.write(target, self._project, wanted)

@@ -1,13 +1,15 @@
 """Marks on entries: which overrides follow them when they are moved.
 
 A mark is an attribute that only those can change who may write to the entry. It holds nothing but
-ids: what they mean, and whether they mean anything, the server says.
+the project's name and ids: what they mean, and whether they mean anything, the server says. In
+another project it says that the entry was restricted where it comes from.
 """
 
 import contextlib
 import errno
 import os
 import re
+from typing import NamedTuple
 
 from compute_agent.host.rights import NO_ACLS, Target, get
 
@@ -17,17 +19,35 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _SOMEWHERE = b"below"
 
 
-def read(target: Target) -> tuple[str, ...]:
-    """Return the ids that the entry is marked with."""
+class Marks(NamedTuple):
+    """The ids that an entry is marked with, and whether they are of another project."""
+
+    ids: tuple[str, ...] = ()
+    foreign: bool = False
+
+
+NONE = Marks()
+
+
+def project_of(directory: int) -> str:
+    """Return the name by which marks know the project of this directory: ``owner/name``."""
+    return "/".join(os.readlink(f"/proc/self/fd/{directory}").split("/")[-2:])
+
+
+def read(target: Target, project: str) -> Marks:
+    """Return what the entry is marked with, seen from ``project``."""
     value = get(target, ATTRIBUTE)
-    return tuple(_ID.findall(value.decode("latin-1"))) if value else ()
+    if not value:
+        return NONE
+    where, _, ids = os.fsdecode(value).rpartition(":")
+    return Marks(tuple(_ID.findall(ids)), where != project)
 
 
-def write(target: Target, marks: tuple[str, ...]) -> bool:
+def write(target: Target, project: str, ids: tuple[str, ...]) -> bool:
     """Mark the entry with just these ids; say whether the file system keeps marks."""
     try:
-        if marks:
-            os.setxattr(target, ATTRIBUTE, ",".join(marks).encode())
+        if ids:
+            os.setxattr(target, ATTRIBUTE, os.fsencode(f"{project}:{','.join(ids)}"))
         else:
             os.removexattr(target, ATTRIBUTE)
     except OSError as error:

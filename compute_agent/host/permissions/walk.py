@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from compute_agent.host.permissions.entries import Entries
 from compute_agent.host.permissions.listing import Listing
+from compute_agent.host.permissions.marks import project_of
 from compute_agent.host.permissions.policy import Context, Policy
 from compute_agent.host.permissions.reach import DEEPEST, Reach, open_file
 from compute_agent.host.permissions.tally import Tally
@@ -36,7 +37,7 @@ class Walk:
         self.tally = Tally()
         self.reach = Reach(root)
         self._policy = policy
-        self._entries = Entries(policy, self.tally, marked)
+        self._entries = Entries(policy, self.tally, project_of(root), marked)
         self._marked = marked
         self._own_directory = own_directory
 
@@ -75,11 +76,14 @@ class Walk:
             self._entries.clean = True
             changed = self._entries.directory(entry)
             listing = Listing(fd)
-            self._files(fd, listing, path, context)
+            if not entry.marks.foreign:
+                self._files(fd, listing, path, context)
             same = not changed and listing.info.st_ctime_ns == info.st_ctime_ns
             if self._entries.clean and same and listing.is_settled():
                 self.tally.learned.append((info.st_ino, listing.digest(context, where)))
         self.tally.looked_at += 1 + len(listing.names)
+        if entry.marks.foreign:
+            return []
         return [(join(path, name), info.st_ino, context) for name in listing.directories]
 
     def _unchanged(

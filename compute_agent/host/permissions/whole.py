@@ -138,7 +138,7 @@ class Pass:
         """Decide on what could not be decided before all was seen, and remember what is right."""
         self._tally.add(walk.tally.message())
         found, self._tally.linked = self._tally.linked, []
-        Linked(self._policy, walk.reach, self._marked, self._tally).settle(found)
+        Linked(self._policy, walk.reach, self._tally).settle(found)
         if self._marked and not self._policy.rules.overrides:
             marks.set_below(self._root, False)
         if self._file is not None:
