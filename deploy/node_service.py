@@ -53,6 +53,8 @@ class NodeService:
         return template("sudoers").substitute(
             account=self.account,
             file=self.account,
+            # Two nodes on a host each have their own: sudo drops a name that it read before.
+            alias="AEN_" + re.sub(r"[^A-Z0-9]", "_", self.account.upper()),
             command=shlex.join(["sudo", "-n", *command]),
             rule=" ".join(rule),
         )

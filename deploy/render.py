@@ -35,11 +35,11 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     with problems_end_it():
         uid = os.geteuid()
-        layout = paths.locate(os.environ, uid)
         if given.what in _NODE_KINDS:
-            node = NodeService(given.account, layout.python, given.config)
+            node = NodeService(given.account, Path(sys.prefix, "bin/python"), given.config)
             sys.stdout.write(_NODE_KINDS[given.what](node))
             return
+        layout = paths.locate(os.environ, uid)
         site = Site(options.read(os.environ, uid, layout), layout, dict(os.environ))
         sys.stdout.write(_KINDS[given.what](site, given.role))
 

@@ -26,7 +26,7 @@ class _Worker:
         self.places: list[Place] | None = None
         with privileges.handed_down(privileges.OF_PASSES):
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_PROGRAM), str(root)],
+                [sys.executable, "-I", "-B", "-S", str(_PROGRAM), str(root)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[root],
