@@ -292,6 +292,15 @@ def test_an_agent_that_lacks_a_capability_says_which(service):
     assert "lacks CAP_FSETID (needed to keep the setgid bit" in done.stderr
 
 
+@pytest.mark.rule(10)
+def test_without_capabilities_the_nodes_own_account_runs_no_app(service_account, service_python):
+    """Else every app would run as the node, which may change its own files."""
+    program = "from compute_agent.host import accounts; accounts.current_account()"
+    code, said = start(service_account, service_python, "-B", "-c", program)
+    assert code == 1
+    assert f"Apps do not run as {service_account}: it is a system account" in said
+
+
 def test_no_capability_can_be_left_out(service):
     for name in privileges.NEEDED:
         command = [part.replace(f"+{name}", "").replace(",,", ",").rstrip(",")
