@@ -65,6 +65,8 @@ class Gate:
 
     async def admit(self, scope: Scope) -> Admitted:
         """Return what the request may reach; raises ``TurnedAway``."""
+        if scope["http_version"] not in ("1.0", "1.1"):
+            raise TurnedAway(pages.bad_request("The request is of no version that is spoken here."))
         path = self._path(scope)
         try:
             sent = read_fields(scope["headers"])

@@ -5,6 +5,9 @@ import httptools
 from ..forwarding import Headers, header
 from .errors import AppUnreachable
 
+#: Sum of the names and values of all fields of one answer, interim ones and trailers included.
+MAX_HEADER_BYTES = 128 * 1024
+
 
 class AppResponse:
     """Parser of one response; feed it what the app sends until ``complete``.
@@ -14,7 +17,7 @@ class AppResponse:
     """
 
     __slots__ = (
-        "_delimited", "_extra", "_head_only", "_keep_alive", "_left", "_parser", "_upgrade",
+        "_delimited", "_extra", "_head_only", "_keep_alive", "_left", "_parser", "_room", "_upgrade",
         "chunks", "complete", "headers", "rest", "started", "status", "switched", "touched",
     )  # fmt: skip
 
@@ -23,6 +26,7 @@ class AppResponse:
         self._head_only = method == b"HEAD"
         self._upgrade = upgrade
         self._delimited = False
+        self._room = MAX_HEADER_BYTES
         self._left = 0  # bytes of a body whose length is known
         self._extra = False
         self._keep_alive = False
@@ -93,6 +97,9 @@ class AppResponse:
             self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._room -= len(name) + len(value)
+        if self._room < 0:
+            raise AppUnreachable("The app’s answer has more header fields than can be passed on.")
         if not self.started:  # what comes later are trailers, which are no header fields
             self.headers.append((name.lower(), value))
 

@@ -4,10 +4,13 @@ import pytest
 from gateway_fakes import Site
 
 
-@pytest.fixture(scope="module")
-def site():
-    """A site that the tests of a module share; each takes an app of its own."""
-    running = Site().start()
+@pytest.fixture(scope="module", params=["express", "consumers"])
+def site(request):
+    """A site that the tests of a module share; each takes an app of its own.
+
+    Sessions already granted take the express way in one, and the consumers' in the other.
+    """
+    running = Site(express=request.param == "express").start()
     yield running
     running.stop()
 

@@ -157,12 +157,18 @@ class Site:
     def open_app(self, name: str = "lab", app: object = None) -> SimpleNamespace:
         """Return a new person's running app: ``app``, its address, their session and token."""
         app = app or self.thread.run(_made(App))
+        opened = self.open_socket(name)
+        served = Served(app, uds=str(opened.path))
+        self.thread.run(served.start())
+        self._apps.append(served)
+        opened.app, opened.served = app, served
+        return opened
+
+    def open_socket(self, name: str = "lab") -> SimpleNamespace:
+        """Return a new person's app, to listen at ``path`` as its caller likes."""
         owner = "p" + uuid.uuid4().hex[:12]
         app_id = uuid.uuid4().hex
         path = self.directory / f"{app_id[:8]}.sock"
-        served = Served(app, uds=str(path))
-        self.thread.run(served.start())
-        self._apps.append(served)
         self.node.apps[app_id] = path
         key = (owner, "work", name)
         session, token = f"s-{uuid.uuid4().hex}", f"t-{uuid.uuid4().hex}"
@@ -170,11 +176,20 @@ class Site:
         self.server.sessions[session] = self.server.tokens[token] = owner
         prefix = f"/{owner}/work/{name}/"
         return SimpleNamespace(
-            app=app, key=key, app_id=app_id, owner=owner, session=session, token=token,
+            key=key, app_id=app_id, owner=owner, session=session, token=token, path=path,
             prefix=prefix, url=self.url + prefix, ws=self.url.replace("http", "ws") + prefix,
-            cookie={"Cookie": f"aen_gateway={session}"}, served=served,
+            cookie={"Cookie": f"aen_gateway={session}"},
             bearer={"Authorization": f"Bearer {token}"},
         )  # fmt: skip
+
+    def granted(self, opened: SimpleNamespace | None = None) -> SimpleNamespace:
+        """Return an app, by default a new one, whose access the gateway has asked for."""
+        opened = opened or self.open_app()
+        # Refused for its origin, but only after the question: the app sees nothing of it.
+        foreign = opened.cookie | {"Origin": "https://foreign.example"}
+        answer = httpx.post(opened.url, headers=foreign, trust_env=False)
+        assert answer.status_code == 403, answer.text
+        return opened
 
     def client(self, **options) -> httpx.Client:
         return httpx.Client(trust_env=False, follow_redirects=False, timeout=20, **options)

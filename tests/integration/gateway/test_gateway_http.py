@@ -11,8 +11,14 @@ PAGE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
 
 
 @pytest.fixture
-def opened(site):
+def unasked(site):
+    """An app about which the server was not asked yet."""
     return site.open_app()
+
+
+@pytest.fixture
+def opened(site):
+    return site.granted()
 
 
 @pytest.fixture
@@ -83,7 +89,8 @@ def test_of_two_session_cookies_the_valid_one_counts(opened, http):
         assert http.get(opened.url, headers={"Cookie": cookie}).status_code == 200
 
 
-def test_an_app_that_does_not_run_has_a_page_that_leads_to_its_project(site, opened, http):
+def test_an_app_that_does_not_run_has_a_page_that_leads_to_its_project(site, unasked, http):
+    opened = unasked
     site.server.statuses[opened.key] = 409
     answer = http.get(opened.url, headers=opened.cookie | PAGE)
     assert answer.status_code == 409

@@ -12,8 +12,14 @@ LIMIT = 2**30
 
 
 @pytest.fixture
-def opened(site):
+def unasked(site):
+    """An app about which the server was not asked yet."""
     return site.open_app()
+
+
+@pytest.fixture
+def opened(site):
+    return site.granted()
 
 
 @contextlib.contextmanager
@@ -60,9 +66,9 @@ def test_another_persons_session_reaches_nothing(site, opened):
     assert opened.app.seen == []
 
 
-def test_a_session_that_ended_reaches_nothing(site, opened):
-    site.server.sessions.pop(opened.session)
-    assert refusal(site, opened) == 401
+def test_a_session_that_ended_reaches_nothing(site, unasked):
+    site.server.sessions.pop(unasked.session)
+    assert refusal(site, unasked) == 401
 
 
 @pytest.mark.parametrize(
@@ -95,9 +101,9 @@ def test_the_apps_refusal_is_passed_on(site, opened):
     assert refusal(site, opened, "refused") == 418
 
 
-def test_an_app_that_does_not_run_gives_no_websocket(site, opened):
-    site.server.statuses[opened.key] = 409
-    assert refusal(site, opened) == 409
+def test_an_app_that_does_not_run_gives_no_websocket(site, unasked):
+    site.server.statuses[unasked.key] = 409
+    assert refusal(site, unasked) == 409
 
 
 # --- the protocol --------------------------------------------------------------------------------

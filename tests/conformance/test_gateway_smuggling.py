@@ -1,0 +1,182 @@
+"""Requests that two readers could read differently (security case 9), sent as raw bytes.
+
+Whatever the gateway makes of them, the app must never get a request that the gateway did not see.
+"""
+
+import pytest
+
+HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+LENGTH = f"Content-Length: {len(HIDDEN)}"
+CHUNKED = "Transfer-Encoding: chunked"
+
+AMBIGUOUS = {
+    "CL.TE": ([LENGTH, CHUNKED], b"0\r\n\r\n" + HIDDEN),
+    "TE.CL": ([CHUNKED, "Content-Length: 4"], b"5c\r\n" + HIDDEN + b"\r\n0\r\n\r\n"),
+    "TE.TE": ([CHUNKED, "Transfer-Encoding: identity"], b"0\r\n\r\n" + HIDDEN),
+    "TE twice": ([CHUNKED, CHUNKED], b"0\r\n\r\n" + HIDDEN),
+    "TE list": (["Transfer-Encoding: chunked, identity"], b"0\r\n\r\n" + HIDDEN),
+    "TE list, chunked last": (["Transfer-Encoding: identity, chunked"], b"0\r\n\r\n" + HIDDEN),
+    "TE unknown": (["Transfer-Encoding: xchunked"], b"0\r\n\r\n" + HIDDEN),
+    "TE quoted": (['Transfer-Encoding: "chunked"'], b"0\r\n\r\n" + HIDDEN),
+    "TE with vertical tab": (["Transfer-Encoding: \x0bchunked"], b"0\r\n\r\n" + HIDDEN),
+    "TE, space before the colon": (["Transfer-Encoding : chunked", LENGTH], HIDDEN),
+    "TE, name begins with a space": ([" Transfer-Encoding: chunked", LENGTH], HIDDEN),
+    "TE folded": (["Transfer-Encoding:\r\n chunked", LENGTH], HIDDEN),
+    "CL space before the colon": (["Content-Length : 5"], b"hello"),
+    "CL twice, the same": ([LENGTH, LENGTH], HIDDEN),
+    "CL twice, different": ([LENGTH, "Content-Length: 0"], HIDDEN),
+    "CL list": (["Content-Length: 5, 5"], b"hello"),
+    "CL signed": (["Content-Length: +5"], b"hello"),
+    "CL negative": (["Content-Length: -5"], b"hello"),
+    "CL hexadecimal": (["Content-Length: 0x5"], b"hello"),
+    "CL with a space inside": (["Content-Length: 5 0"], b"hello"),
+    "CL too large for a reader": (["Content-Length: 99999999999999999999999"], b"hello"),
+    "CL empty": (["Content-Length:"], b"hello"),
+    "two hosts": (["Host: other.example"], b""),
+    "folded field": (["X-A: b", " c: d"], b""),
+    "NUL in a value": (["X-A: b\0c"], b""),
+    "carriage return in a value": (["X-A: b\rX-B: c"], b""),
+    "line feed in a value": (["X-A: b\nX-B: c"], b""),
+    "no name": ([": b"], b""),
+    "space in a name": (["X A: b"], b""),
+    "no colon": (["X-A"], b""),
+    "body after an upgrade": (["Upgrade: h2c", "Connection: Upgrade", LENGTH], HIDDEN),
+    "body after a WebSocket's handshake": (
+        ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", LENGTH], HIDDEN),
+}  # fmt: skip
+
+BAD_CHUNKS = {
+    "no size": b"\r\nhello\r\n0\r\n\r\n",
+    "signed size": b"+5\r\nhello\r\n0\r\n\r\n",
+    "negative size": b"-5\r\nhello\r\n0\r\n\r\n",
+    "size with 0x": b"0x5\r\nhello\r\n0\r\n\r\n",
+    "size too large for a reader": b"ffffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+    "space before the size": b" 5\r\nhello\r\n0\r\n\r\n",
+    "bare line feeds": b"5\nhello\n0\n\n",
+    "bare line feed in an extension": b"5;a\nb\r\nhello\r\n0\r\n\r\n",
+    "data longer than the size": b"3\r\nhello\r\n0\r\n\r\n",
+    "two bytes that are no line end": b"5\r\nhelloXX0\r\n\r\n",
+}
+
+#: What stands for the request line and its end; ``PATH`` is the app's, with the session's cookie.
+BAD_LINES = {
+    "bare line feeds": b"GET PATH HTTP/1.1\nHost: x\nCOOKIE\n\n",
+    "bare carriage returns": b"GET PATH HTTP/1.1\rHost: x\rCOOKIE\r\r",
+    "a tab": b"GET\tPATH HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
+    "a space in the target": b"GET PATH x HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
+    "lower-case method": b"get PATH HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
+    "unknown method": b"EVIL PATH HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
+    "no version": b"GET PATH\r\nHost: x\r\nCOOKIE\r\n\r\n",
+    "HTTP/1.2": b"GET PATH HTTP/1.2\r\nHost: x\r\nCOOKIE\r\n\r\n",
+    "HTTP/2.0": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "no host": b"GET PATH HTTP/1.1\r\nCOOKIE\r\n\r\n",
+    "a space before the first field": b"GET PATH HTTP/1.1\r\n Host: x\r\nCOOKIE\r\n\r\n",
+    "TRACE": b"TRACE PATH HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
+    "CONNECT to a host": b"CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
+    "CONNECT to a path": b"CONNECT PATH HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
+    "another host's address": b"GET http://169.254.169.254/a/b/c HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an asterisk": b"OPTIONS * HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
+}
+
+
+def named(cases):
+    return [pytest.param(case, id=name) for name, case in cases.items()]
+
+
+def refused(answer: bytes) -> bool:
+    """Whether the first answer, if there is one, is an error."""
+    return not answer or answer.split(b" ")[1].startswith((b"4", b"5"))
+
+
+@pytest.mark.parametrize("case", named(AMBIGUOUS))
+def test_an_ambiguous_request_is_refused(talk, case):
+    fields, body = case
+    talk.browser.says(talk.request("", *fields, "Connection: close", method="POST", body=body))
+    assert refused(talk.browser.hears_end())
+    assert talk.nothing_reached_the_app()
+
+
+@pytest.mark.parametrize("case", named(BAD_LINES))
+def test_a_request_with_an_odd_first_line_or_end_is_refused(talk, case):
+    cookie = f"Cookie: aen_gateway={talk.opened.session}".encode()
+    data = case.replace(b"PATH", talk.opened.prefix.encode()).replace(b"COOKIE", cookie)
+    talk.browser.says(data)
+    talk.browser.sock.shutdown(1)  # a reader that waits for more learns that none comes
+    assert refused(talk.browser.hears_end())
+    assert talk.nothing_reached_the_app()
+
+
+@pytest.mark.parametrize("line", ["GET  PATH HTTP/1.1", "GET PATH RTSP/1.0"])
+def test_a_sloppy_first_line_reaches_the_app_as_a_good_one(talk, line):
+    plain = f"GET {talk.opened.prefix} HTTP/1.1"
+    sloppy = line.replace("PATH", talk.opened.prefix)
+    talk.browser.says(talk.request().replace(plain.encode(), sloppy.encode()))
+    assert talk.app().hears_head().first == plain
+
+
+@pytest.mark.parametrize("case", named(BAD_CHUNKS))
+def test_a_body_in_bad_chunks_ends_both_connections(talk, case):
+    talk.browser.says(talk.request("", CHUNKED, method="POST", body=b"1\r\nx\r\n"))
+    app = talk.app()
+    app.hears_head()
+    app.hears(b"1\r\nx\r\n")
+    talk.browser.says(case + talk.request("next"))
+    assert b"HTTP/1.1" not in app.hears_end()
+    assert refused(talk.browser.hears_end())
+
+
+def test_a_request_behind_one_without_body_is_judged_by_itself(talk):
+    app, _ = talk.asks("", "Content-Length: 0", method="POST", body=HIDDEN)
+    app.says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert talk.browser.hears_head().status == 200
+    assert talk.browser.hears_head().status in (302, 401, 404)
+    talk.browser.says(talk.request("next"))
+    app.hears(f"GET {talk.opened.prefix}next HTTP/1.1\r\n".encode())
+
+
+def test_an_absolute_target_reaches_the_app_by_its_path_alone(talk):
+    prefix = talk.opened.prefix.encode()
+    absolute = talk.request().replace(b" " + prefix, b" http://evil.example" + prefix, 1)
+    talk.browser.says(absolute)
+    head = talk.app().hears_head()
+    assert head.first == f"GET {talk.opened.prefix} HTTP/1.1"
+    assert head["host"] == head["x-forwarded-host"] == f"127.0.0.1:{talk.site.port}"
+
+
+def test_a_wish_for_http_2_is_not_passed_on(talk):
+    _, head = talk.asks("", "Upgrade: h2c", "HTTP2-Settings: x", "Connection: Upgrade")
+    assert not {"upgrade", "http2-settings", "connection"} & {name for name, _ in head.fields}
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["X-Forwarded-For", "x-forwarded-host", "X_Forwarded_For", "Forwarded", "X-Real-IP",
+     "Remote-User", "REMOTE_USER", "X-Remote-User", "X-Forwarded-User", "X-Auth-Request-User",
+     "X-AEN-User", "AEN-Inject", "X-Original-URL", "X-Rewrite-URL", "Proxy", "X-Token-Subject"],
+)  # fmt: skip
+def test_no_field_says_in_our_place_who_or_where_the_client_is(talk, field):
+    _, head = talk.asks("", f"{field}: spoofed")
+    assert "spoofed" not in str(head.fields)
+    assert head["x-forwarded-for"] == "127.0.0.1"
+
+
+def test_fields_named_in_connection_do_not_pass(talk):
+    _, head = talk.asks("", "Connection: keep-alive, X-A, cookie", "X-A: 1", "X-B: 2")
+    assert ("x-a" in head, "x-b" in head) == (False, True)
+
+
+def test_the_app_sees_no_cookie_of_ours_and_sets_none(talk):
+    app, head = talk.asks("", "Cookie: a=1; aen_session=s; __Host-aen_x=1; b=2")
+    assert head["cookie"] == "a=1; b=2"
+    app.says(b"HTTP/1.1 200 OK\r\nSet-Cookie: aen_gateway=x; Path=/\r\nSet-Cookie: =aen_x=1\r\n"
+             b"Set-Cookie: a=2; Domain=example.com; Path=/\r\nContent-Length: 0\r\n\r\n")  # fmt: skip
+    assert talk.browser.hears_head().all("set-cookie") == [f"a=2; Path={talk.opened.prefix}"]
+
+
+@pytest.mark.parametrize("path", ["../x", "%2e%2e/x", "a%2f..%2fb", "a/%2E./b", "..%5cx", "a%00b",
+                                  "%c0%ae%c0%ae/x", "a\\..\\b"])  # fmt: skip
+def test_no_path_leads_out_of_the_apps_own(talk, path):
+    talk.browser.says(talk.request(path))
+    assert talk.browser.hears_head().status == 400
+    assert talk.nothing_reached_the_app()

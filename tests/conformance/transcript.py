@@ -1,0 +1,143 @@
+"""Both ends of a request as plain sockets, so that a test reads as what was said, byte for byte."""
+
+import socket
+
+PATIENCE = 15
+
+
+class End:
+    """A socket with what was read too far."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        sock.settimeout(PATIENCE)
+        self._read = b""
+
+    def says(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def hears(self, wanted: bytes) -> None:
+        """The next bytes are these."""
+        while len(self._read) < len(wanted) and (more := self.sock.recv(65536)):
+            self._read += more
+        assert self._read[: len(wanted)] == wanted, self._read[:500]
+        self._read = self._read[len(wanted) :]
+
+    def hears_until(self, end: bytes) -> bytes:
+        """Return the next bytes up to ``end``, and that too."""
+        while end not in self._read:
+            more = self.sock.recv(65536)
+            assert more, f"the end came before {end!r}: {self._read[:500]!r}"
+            self._read += more
+        found, _, self._read = self._read.partition(end)
+        return found + end
+
+    def hears_head(self) -> "Head":
+        return Head(self.hears_until(b"\r\n\r\n"))
+
+    def hears_end(self) -> bytes:
+        """Return all that comes before the connection ends, in good order or not."""
+        try:
+            while more := self.sock.recv(65536):
+                self._read += more
+        except ConnectionResetError:
+            pass
+        found, self._read = self._read, b""
+        return found
+
+    def hears_chunked(self) -> bytes:
+        """Return a body in the chunked coding, which must have neither extension nor trailer."""
+        body = b""
+        while size := int(self.hears_until(b"\r\n"), 16):
+            while len(self._read) < size + 2:
+                more = self.sock.recv(65536)
+                assert more
+                self._read += more
+            body += self._read[:size]
+            assert self._read[size : size + 2] == b"\r\n"
+            self._read = self._read[size + 2 :]
+        self.hears(b"\r\n")
+        return body
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+class Head:
+    """A message's first line and its fields, names in lower case."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.first, *lines = raw[:-4].decode("latin-1").split("\r\n")
+        self.fields = [
+            (name.lower(), value) for name, _, value in (line.partition(": ") for line in lines)
+        ]
+
+    @property
+    def status(self) -> int:
+        return int(self.first.split(" ")[1])
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.fields if key == name]
+
+    def __getitem__(self, name: str) -> str:
+        (value,) = self.all(name)
+        return value
+
+    def __contains__(self, name: str) -> bool:
+        return bool(self.all(name))
+
+
+class Conversation:
+    """``browser`` speaks to the gateway; ``app`` is the app's end, once something has reached it."""
+
+    def __init__(self, site) -> None:
+        self.site = site
+        self.opened = site.open_socket()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self.opened.path))
+        self._listener.listen()
+        self._ends = []
+        site.granted(self.opened)
+        self.browser = self.new_browser()
+
+    def new_browser(self) -> End:
+        return self._kept(socket.create_connection(("127.0.0.1", self.site.port)))
+
+    def app(self) -> End:
+        """The next connection that reaches the app."""
+        self._listener.settimeout(PATIENCE)
+        return self._kept(self._listener.accept()[0])
+
+    def _kept(self, sock) -> End:
+        self._ends.append(End(sock))
+        return self._ends[-1]
+
+    def nothing_reached_the_app(self) -> bool:
+        """Whether no connection came; asked when the gateway has answered."""
+        self._listener.settimeout(0)
+        try:
+            self._listener.accept()[0].close()
+        except BlockingIOError:
+            return True
+        return False
+
+    def request(self, rest="", *fields, method="GET", body=b"") -> bytes:
+        """Return a signed-in request for what is under the app's path."""
+        lines = [
+            f"{method} {self.opened.prefix}{rest} HTTP/1.1",
+            f"Host: 127.0.0.1:{self.site.port}",
+            f"Cookie: aen_gateway={self.opened.session}",
+            *fields, "", "",
+        ]  # fmt: skip
+        return "\r\n".join(lines).encode("latin-1") + body
+
+    def asks(self, rest="", *fields, method="GET", body=b"") -> tuple[End, Head]:
+        """The browser sends a request; return the app's end and the head that arrived there."""
+        self.browser.says(self.request(rest, *fields, method=method, body=body))
+        app = self.app()
+        return app, app.hears_head()
+
+    def end(self) -> None:
+        for end in self._ends:
+            end.close()
+        self._listener.close()
