@@ -54,6 +54,10 @@ class Step(NamedTuple):
     info: os.stat_result
     grant: Grant
     withheld: dict[str, int]
+    #: Ids of overrides that it, or a folder above, was marked with where it lay before.
+    marks: frozenset[str] = frozenset()
+    #: Marked by another project, as the entry itself or a folder above.
+    foreign: bool = False
 
     @property
     def kind(self) -> Kind:

@@ -16,11 +16,12 @@ PUBLIC = "public"
 class Rule(NamedTuple):
     """``rights`` as bits, for a folder; ``source`` is whom they are for, or who set them.
 
-    ``place`` is the path that an override was set on, ``stated`` what was set there.
+    ``place`` is the path that an override was set on, ``stated`` what was set there; ``moved`` is
+    one that an entry took along from there.
     """
 
     rights: int
-    source: Literal["person", "owner", "member", "stranger", "override"]
+    source: Literal["person", "owner", "member", "stranger", "override", "moved"]
     place: str = ""
     stated: str = ""
 
@@ -45,7 +46,18 @@ class Asked(NamedTuple):
     def rule(self, step: Step) -> Rule:
         if self.alone:
             return Rule(7, "person")
-        return self._cut(rule_for(self._project, self._name, step.path), step)
+        return self._cut(
+            self._restricted(rule_for(self._project, self._name, step.path), step), step
+        )
+
+    def _restricted(self, rule: Rule, step: Step) -> Rule:
+        """Return the rule as cut by what was set on the entry where it lay before."""
+        for found in self._project.overrides:
+            moved = found.id in step.marks and not is_in(step.path, found.path)
+            if moved and found.account == self._name and rule.rights & ~as_bits(found.access):
+                rights = rule.rights & as_bits(found.access)
+                rule = Rule(rights, "moved", found.path, found.access)
+        return rule
 
     def role(self, step: Step) -> Rule:
         """Return what the rules would say without overrides."""
@@ -62,6 +74,8 @@ class Asked(NamedTuple):
     def _cut(self, rule: Rule, step: Step) -> Rule:
         if step.kind == "directory":
             return rule
+        if step.path == PUBLIC and rule.source == "stranger":
+            rule = rule._replace(rights=1)  # a file that happens to be named so
         return rule.of_file(bool(step.info.st_mode & stat.S_IXUSR))
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from compute_agent.host import access, mounts, reasons
 from compute_agent.host.access import Grant, Kind, Step, Who, in_letters
 from compute_agent.host.expected import Asked
+from compute_agent.host.permissions import marks
 from compute_agent.host.reasons import Reason
 from compute_agent.protocol import Explain, Explanation, Look
 
@@ -81,13 +82,14 @@ def _answer(
 def _go(directory: int, path: str, who: Who) -> _Way:
     """Look at the project's directory and at each part of ``path``, as far as there is one."""
     steps = [_look("", directory, who)]
+    project = marks.project_of(directory)
     try:
-        return _go_on(directory, path, who, steps)
+        return _go_on(directory, path, who, steps, project)
     except PermissionError:
         return _Way(steps, blocked=True)
 
 
-def _go_on(directory: int, path: str, who: Who, steps: list[Step]) -> _Way:
+def _go_on(directory: int, path: str, who: Who, steps: list[Step], project: str) -> _Way:
     own_mount = mounts.mount_id(directory)
     for parent, fd, here in _handles(directory, path):
         if fd is None:
@@ -96,7 +98,7 @@ def _go_on(directory: int, path: str, who: Who, steps: list[Step]) -> _Way:
         mount = mounts.mount_id(fd)
         if mount != own_mount and mounts.file_system(mount).startswith(_SLOW):
             return _Way(steps, reasons.other_mount(here), "other")
-        step = _look(here, fd, who)
+        step = _marked(_look(here, fd, who), steps[-1], fd, project)
         if stat.S_ISLNK(step.info.st_mode):
             return _Way(steps, reasons.link(here, here == path), "other")
         steps.append(step)
@@ -127,6 +129,15 @@ def _look(path: str, fd: int, who: Who) -> Step:
     if stat.S_ISLNK(info.st_mode):
         return Step(path, info, Grant("", 0, 0), {})
     return Step(path, info, access.granted(fd, info, who), access.withheld(fd, info))
+
+
+def _marked(step: Step, above: Step, fd: int, project: str) -> Step:
+    """Return the step with what it, or a folder above, took along from where it lay before."""
+    if stat.S_ISLNK(step.info.st_mode):
+        return step
+    found = marks.read(f"/proc/self/fd/{fd}", project)
+    own = () if found.foreign else found.ids
+    return step._replace(marks=above.marks | {*own}, foreign=above.foreign or found.foreign)
 
 
 def _closed_above(directory: int, who: Who) -> str | None:

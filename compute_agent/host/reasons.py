@@ -4,7 +4,7 @@ import stat
 from typing import NamedTuple
 
 from compute_agent.host.access import Step, in_letters, user_name
-from compute_agent.host.expected import Asked
+from compute_agent.host.expected import Asked, Rule
 
 _AGAIN = "Start any app of the project: every start sets the rights again."
 _CHANGE = "The owner or a manager can change that under Permissions."
@@ -108,10 +108,8 @@ def _as_ruled(asked: Asked, step: Step, name: str) -> Reason:
         return Reason(f"This node runs every app as {name}.")
     if rule.source == "owner":
         return Reason(f"{name} owns the project.")
-    if rule.source == "override":
-        takes = asked.role(step).rights & ~rule.rights
-        cause = f"The rights of {name} on {rule.place} were set to {rule.stated} by hand."
-        return Reason(cause, _CHANGE if takes else "")
+    if rule.source in ("override", "moved"):
+        return _by_hand(asked, step, rule)
     if rule.source == "member":
         what = "read and write" if rule.rights & 2 else "read, and not write"
         return Reason(f"{name} is in the team and may {what}.")
@@ -121,6 +119,15 @@ def _as_ruled(asked: Asked, step: Step, name: str) -> Reason:
         f"{name} is not in the project's team.",
         f"The owner or a manager can add {name} to the team.",
     )
+
+
+def _by_hand(asked: Asked, step: Step, rule: Rule) -> Reason:
+    name = asked.account.name
+    cause = f"The rights of {name} on {rule.place} were set to {rule.stated} by hand"
+    if rule.source == "moved":
+        cause += f", and a restriction goes where it is moved: {step.path} lay there once, or in it"
+    takes = asked.role(step).rights & ~rule.rights
+    return Reason(f"{cause}.", _CHANGE if takes else "")
 
 
 def _lacking(asked: Asked, step: Step, lacks: int) -> tuple[str, str]:
@@ -174,6 +181,9 @@ def _left_alone(asked: Asked, step: Step) -> tuple[str, str] | None:
     """Return why the permission pass does not set this entry's rights, where it does not."""
     path, info = _named(step.path), step.info
     copy = "A copy of it is the team's."
+    if step.foreign:
+        cause = f"{path} is restricted in a project that it was moved from, so it is kept closed."
+        return cause, "Somebody who may read it can put a copy in its place."
     if info.st_uid in asked.spared:
         owner = user_name(info.st_uid)
         return f"{path} belongs to {owner}, and AEN leaves such files as they are.", copy

@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
-from compute_agent.host import accounts, acl
+from compute_agent.host import accounts, acl, permissions
 from compute_agent.host.expected import Asked
 from compute_agent.host.explanation import explain
-from compute_agent.host.permissions import Rules, secure
+from compute_agent.host.permissions import Rules
 from compute_agent.protocol import Explain, Member, Override, ProjectSpec
 
 pytestmark = pytest.mark.host
@@ -34,9 +34,12 @@ class Project:
         owner = pwd.getpwnam(self.mira)
         named = acl.named([(self.uid(self.edda), 7), (self.uid(self.vera), 5)])
         self.rules = Rules(owner.pw_uid, owner.pw_gid, named, frozenset({0}))
+        self.secure()
+
+    def secure(self, **changes):
         fd = os.open(self.path, os.O_RDONLY)
         try:
-            secure(fd, self.rules)
+            permissions.secure(fd, self.rules._replace(**changes))
         finally:
             os.close(fd)
 
@@ -163,6 +166,33 @@ def test_an_override_is_named_as_the_cause(project):
         "file", "r--", f"The rights of {edda} on notes were set to r-x by hand.",
         "The owner or a manager can change that under Permissions.",
     )  # fmt: skip
+
+
+def test_a_restriction_that_a_file_took_along_is_named(project):
+    edda = project.edda
+    override = Override("a" * 32, "notes/plan.txt", edda, "---")
+    uid = project.uid(edda)
+    by_uid = permissions.Override(override.id, override.path, uid, 0)
+    project.secure(overrides=(by_uid,))
+    (project.path / "notes/plan.txt").rename(project.path / "public/moved.txt")
+    project.secure(overrides=(by_uid,))
+    assert why(project.explain(edda, "public/moved.txt", [override])) == (
+        "file", "---",
+        f"The rights of {edda} on notes/plan.txt were set to --- by hand, and a restriction goes "
+        "where it is moved: public/moved.txt lay there once, or in it.",
+        "The owner or a manager can change that under Permissions.",
+    )  # fmt: skip
+
+
+def test_what_another_project_restricts_is_named(project):
+    plan = project.path / "notes/plan.txt"
+    os.setxattr(plan, "user.aen.override", b"otto/other:" + b"a" * 32)
+    project.secure()
+    answer = project.explain(project.edda, "notes/plan.txt")
+    assert answer.access == "---"
+    assert answer.cause == (
+        "notes/plan.txt is restricted in a project that it was moved from, so it is kept closed."
+    )
 
 
 def test_a_file_of_root_is_left_as_it_is(project):
