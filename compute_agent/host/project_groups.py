@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from compute_agent.host import passwd
 from compute_agent.host.account_book import Book
 from compute_agent.host.account_makers import make_group
 from compute_agent.host.account_tools import run
@@ -89,6 +90,9 @@ def _ensure(book: Book, name: str, members: set[str]) -> int | None:
 
 def _set_members(name: str, members: set[str]) -> None:
     listed = ",".join(sorted(members))
+    for member in members:  # at a name that it does not know groupmod crashes
+        if passwd.find(member) is None:
+            raise HostError(f"There is no account {member} on this node.")
     failure = f"The members of the group {name} could not be set"
     try:
         run(failure, "groupmod", "--users", listed, "--", name)

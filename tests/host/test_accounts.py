@@ -462,6 +462,13 @@ def test_an_app_gets_the_groups_of_its_own_project_alone(grouped, people):
     assert set(accounts.of_app(mira).groups) == everywhere - demo.ids - other.ids
 
 
+def test_an_account_that_is_not_there_is_in_no_group(grouped, people):
+    accounts, owner = grouped
+    mira, nobody = people(make=True), people()
+    with pytest.raises(HostError, match=f"no account {nobody}"):
+        accounts.ensure_project_groups(owner, "demo", [mira, nobody], [])
+
+
 def test_a_group_of_that_name_that_somebody_else_made_is_refused(accounts, people):
     owner, mira = people(), people(make=True)
     name = names((owner, "demo"))[0]
