@@ -7,6 +7,7 @@ gets a copy within that app's project, beside the environment, under a name that
 
 import asyncio
 import contextlib
+import logging
 import re
 import socket
 import threading
@@ -26,6 +27,7 @@ from compute_agent.registry import Registry
 _MOST = 4096
 _SECONDS = 5.0
 _AT_ONCE = 4
+_log = logging.getLogger(__name__)
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,10 +71,13 @@ class Service:
     def _tell_people(self) -> None:
         path = Path(self._config.state_dir, PEOPLE)
         asked = str(Path(self._config.run_dir, SOCKET))
-        write_private(
-            path, msgspec.json.encode({"channels": self._config.channels, "socket": asked})
-        )
-        path.chmod(0o644)
+        told = msgspec.json.encode({"channels": self._config.channels, "socket": asked})
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_private(path, told)
+            path.chmod(0o644)
+        except OSError as error:  # a full disk: no reason for the node not to serve
+            _log.warning("%s could not be written: %s", path, error.strerror)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):

@@ -5,20 +5,27 @@ Scripts that packages bring for after linking and before unlinking are never run
 
 import asyncio
 import contextlib
+import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import rattler
-from rattler import InstallerReporter, MatchSpec, PrefixRecord, RepoDataRecord
+from rattler import ChannelPriority, InstallerReporter, MatchSpec, PrefixRecord, RepoDataRecord
 from rattler.exceptions import InvalidMatchSpecError, SolverError
 
 from .conda_meta import META
 from .problem import Problem
 
 Progress = Callable[[str], None]
-_EXPLICIT = re.compile(r"(?P<url>[a-z]+://\S+?)(#(sha256:)?(?P<hash>[0-9a-f]{32}|[0-9a-f]{64}))?")
+_SHA256 = 64
+_EXPLICIT = re.compile(
+    r"(?P<url>(?P<channel>[a-z]+://\S+)/[\w-]+/"
+    r"(?P<name>[\w.-]+)-(?P<version>[^-\s/]+)-(?P<build>[\w.]+)\.(conda|tar\.bz2))"
+    r"(#(sha256:)?(?P<hash>[0-9a-f]{64}|[0-9a-f]{32}))?"
+)
 
 
 class Wanted(NamedTuple):
@@ -63,18 +70,18 @@ async def solve(
 
     Raises ``Problem``.
     """
-    specs = list(wanted.specs) or [_url(line) for line in wanted.explicit]
+    exact = [_Exact.of(line) for line in wanted.explicit]
     try:
         records = await rattler.solve(
-            sources=[] if wanted.explicit else list(channels),
-            specs=[MatchSpec(spec) for spec in specs],
+            sources=list(dict.fromkeys(one.channel for one in exact)) or list(channels),
+            specs=[MatchSpec(spec) for spec in wanted.specs or [one.spec for one in exact]],
             locked_packages=list(present),
             virtual_packages=rattler.VirtualPackage.detect(),
+            channel_priority=ChannelPriority.Disabled if exact else ChannelPriority.Strict,
         )
     except Exception as error:
-        raise _explained(error) from error
-    if wanted.explicit:
-        _check_exact(records, wanted.explicit)
+        raise _explained(error, bool(exact)) from error
+    _check(records, {one.url: one for one in exact})
     return records
 
 
@@ -141,39 +148,71 @@ class _Reporter(InstallerReporter):
         return operation
 
 
-def _url(line: str) -> str:
-    found = _EXPLICIT.fullmatch(line)
-    if found is None:
-        raise Problem(f"{line!r} is no URL of a package.", "Take the lines of aen env export.")
-    return found["url"]
+class _Exact(NamedTuple):
+    """A package by its URL, in parts; ``hash`` is in hexadecimal digits, or empty."""
+
+    url: str
+    channel: str
+    spec: str
+    hash: str
+
+    @classmethod
+    def of(cls, line: str) -> "_Exact":
+        found = _EXPLICIT.fullmatch(line)
+        if found is None:
+            raise Problem(f"{line!r} is no URL of a package.", "Take the lines of aen env export.")
+        digest = found["hash"] or ""
+        key = "sha256" if len(digest) == _SHA256 else "md5"
+        spec = f"{found['name']}=={found['version']}={found['build']}"
+        return cls(
+            found["url"], found["channel"], f"{spec}[{key}={digest}]" if digest else spec, digest
+        )
 
 
-def _check_exact(records: Sequence[RepoDataRecord], lines: Sequence[str]) -> None:
-    """See that just the packages of the file were found, with the hashes that it names."""
-    wanted = {found["url"]: found["hash"] for line in lines if (found := _EXPLICIT.fullmatch(line))}
+def _check(records: Sequence[RepoDataRecord], wanted: Mapping[str, _Exact]) -> None:
+    """See that just the packages of a file were found, where there is one."""
     for record in records:
-        url = str(record.url)
-        if url not in wanted:
+        if wanted and record.url not in wanted:
             raise Problem(
                 f"The file does not name {record.file_name}, which its packages need.",
                 "Export the environment again.",
             )
-        expected = wanted[url]
-        if expected and bytes.fromhex(expected) not in (record.md5, record.sha256):
-            raise Problem(
-                f"{url} is another package than the file names: its hash differs.",
-                "Export the environment again, or ask who runs the channel.",
-            )
+        # rattler looks at the hashes of what it downloads only.
+        if record.url.startswith("file://") and record.sha256 and not _is(record):
+            raise _other_hash(record.url)
+
+
+def _is(record: RepoDataRecord) -> bool:
+    """Say whether a local package has the hash that its channel names."""
+    try:
+        with Path(unquote(urlsplit(record.url).path)).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest() == record.sha256
+    except OSError as error:
+        raise Problem(f"{record.url} cannot be read: {error.strerror}.") from None
+
+
+def _other_hash(what: str) -> Problem:
+    return Problem(
+        f"A package is another than its hash says: {what}",
+        "Ask who runs the channel.",
+    )
 
 
 def _has_script(prefix: Path, record: RepoDataRecord) -> bool:
     return (prefix / f"bin/.{record.name.normalized}-post-link.sh").exists()
 
 
-def _explained(error: Exception) -> Problem:
+def _explained(error: Exception, exact: bool = False) -> Problem:
     text = re.sub(r"\s+", " ", str(error)).strip()
     if "No space left" in text:
         return Problem("The disk is full.", "Free space and try again.")
+    if "checksum" in text.lower():
+        return _other_hash(text[:400])
+    if isinstance(error, SolverError) and exact:
+        return Problem(
+            f"The channel does not have just these packages, with these hashes: {text[:600]}",
+            "Export the environment again, or ask who runs the channel.",
+        )
     if isinstance(error, SolverError):
         return Problem(f"These packages do not go together: {text[:600]}", "Ask for others.")
     if isinstance(error, InvalidMatchSpecError):

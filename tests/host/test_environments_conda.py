@@ -1,16 +1,20 @@
 """Environments of real conda packages, from a channel that is made here."""
 
+import functools
 import json
 import os
 import pwd
 import re
 import shutil
 import subprocess
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from conda_channel import PLACEHOLDER, add_ipykernel, add_python, kept
-from node_client import Node, as_user, running, small_apps
+from node_client import Node, as_user, running, small_apps, until
+from test_environment_tool import Shell, make_wheel
 from test_jupyter import Kernel, api
 
 from compute_agent.config import Config
@@ -229,3 +233,169 @@ def test_a_kernel_runs_from_conda_packages(place, people, kernel_settings):
             said = kernel.run("import os, sys; print(sys.prefix, os.environ['CONDA_PREFIX'])")
         home = f"{node.project(mira)}/envs/default"
         assert said.split() == [home, home]
+
+
+# --- aen env on conda environments ----------------------------------------------------------------
+
+
+@pytest.fixture
+def shell(place, people, conda_settings):
+    """The tools of a person whose project's ``default`` is made of conda packages."""
+    mira = people()
+    make = Node(place, conda_settings | small_apps(place))
+    with running(make) as node:
+        shell = Shell(node, node.run("web", mira), mira)
+        shell.place = place
+        yield shell
+
+
+def test_conda_packages_are_installed_and_removed_in_a_project(shell):
+    said = shell.ok("aen", "env", "install", "default", "spy")
+    assert "Linking spy" in said
+    assert "Copying" not in said
+    default = shell.home / "envs/default"
+    shell.ok(default / "bin/python", "-c", "import greet")
+    assert set((default / "spy").read_text().split()) == {str(shell.person.pw_uid)}
+    assert (default / "lib/python3.11/os.py").stat().st_uid == 0
+    assert shell.ok("texty") == f"{default}\n"
+    shell.ok("aen", "env", "remove", "default", "greet")
+    assert "greet" not in shell.ok("aen", "env", "list", "default")
+    assert not (default / "bin/greet").exists()
+    code, said = shell("aen", "env", "remove", "default", "python")
+    assert code == 1
+    assert "Other packages need python" in said
+    assert shell.ok("texty") == f"{default}\n"
+
+
+def test_a_shared_record_of_a_package_is_never_written_into(shell, template):
+    """rattler writes into ``conda-meta`` as it stands there."""
+    before = {path: path.read_bytes() for path in (template / "conda-meta").iterdir()}
+    shell.ok("aen", "env", "install", "default", "spy")
+    assert {path: path.read_bytes() for path in (template / "conda-meta").iterdir()} == before
+
+
+def test_a_copy_of_a_conda_environment_names_its_own_place(shell):
+    shell.ok("aen", "env", "clone", "default", "a-rather-long-name-for-an-environment")
+    shell.ok("aen", "env", "clone", "a-rather-long-name-for-an-environment", "c")
+    shell.ok("aen", "env", "delete", "a-rather-long-name-for-an-environment")
+    copied = shell.home / "envs/c"
+    assert shell.ok(copied / "bin/texty") == f"{copied}\n"
+    assert shell.ok(copied / "bin/greet") == "hello\n"
+    default = shell.home / "envs/default"
+    for name in ("etc/texty.conf", "lib/binny.so"):
+        old, new = (path.joinpath(name).read_bytes() for path in (default, copied))
+        assert bytes(f"{copied}", "ascii") in new
+        assert new.replace(bytes(copied), b"") .replace(b"\0", b"") == old.replace(
+            bytes(default), b"").replace(b"\0", b"")  # fmt: skip
+    assert (default / "lib/binny.so").stat().st_size == (copied / "lib/binny.so").stat().st_size
+
+
+def test_an_exported_conda_environment_is_made_again_exactly(shell):
+    shell.ok("aen", "env", "export", "default", "--file", "wanted.txt")
+    wanted = shell.home / "wanted.txt"
+    assert wanted.read_text().startswith("@EXPLICIT\nfile://")
+    shell.ok("aen", "env", "create", "again", "--file", "wanted.txt")
+    assert shell.ok(shell.home / "envs/again/bin/greet") == "hello\n"
+    code, said = make_with_other_hashes(shell, wanted.read_text())
+    assert code == 1
+    assert "with these hashes" in said
+    assert not (shell.home / "envs/other").exists()
+
+
+def make_with_other_hashes(shell, wanted):
+    other = re.sub("sha256:[0-9a-f]{8}", "sha256:00000000", wanted)
+    (shell.home / "other.txt").write_text(other)
+    return shell("aen", "env", "create", "other", "--file", "other.txt")
+
+
+def test_a_package_from_the_network_is_held_to_its_hash(shell, channel):
+    shell.ok("aen", "env", "export", "default", "--file", "wanted.txt")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=channel.place)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        there = f"http://127.0.0.1:{server.server_port}"
+        wanted = (shell.home / "wanted.txt").read_text().replace(channel.url, there)
+        code, said = make_with_other_hashes(shell, wanted)
+        assert code == 1
+        assert "with these hashes" in said
+        (shell.home / "wanted.txt").write_text(wanted)
+        shell.ok("aen", "env", "create", "again", "--file", "wanted.txt")
+        server.shutdown()
+    assert shell.ok(shell.home / "envs/again/bin/greet") == "hello\n"
+
+
+def test_packages_of_pip_go_into_a_conda_environment_too(shell):
+    (shell.place / "wheels").mkdir()
+    make_wheel(shell.place / "wheels", "1.0")
+    shell.ok("aen", "env", "install", "--pip", "default", "aenttoy")
+    assert shell.ok("aenttoy") == "1.0\n"
+    first_line = (shell.home / "envs/default/bin/aenttoy").read_bytes().splitlines()[0]
+    assert f"{shell.home}/envs/default/bin/python" in first_line.decode()
+
+
+def test_a_killed_clone_of_the_template_is_repeated(place, people, template, conda_settings):
+    """A node that is killed half-way through leaves nothing that the next start takes for whole."""
+    mira = people()
+    with running(Node(place, conda_settings | small_apps(place))) as node:
+        app_id, *_ = node.launch("web", mira)
+        beside = node.root / mira
+        until(lambda: list(beside.glob(".demo.*/envs/default/lib")), "the clone has begun")
+        node.kill()
+        node.start()
+        node.wait(app_id, "running")
+        default = node.project(mira) / "envs/default"
+        assert as_user(mira, default / "bin/greet") == (0, "hello\n")
+        assert {file.relative_to(template) for file in template.rglob("*")} - {
+            file.relative_to(default) for file in default.rglob("*")
+        } == {Path(MARKER)}
+
+
+# --- an administrator's own default ---------------------------------------------------------------
+
+
+def own_default(settings, place, own):
+    made = Environments(Config(**settings | {
+        "state_dir": str(place / "s"), "default_environment": str(own),
+    })).ensure("default")  # fmt: skip
+    with directories.opened(place) as parent:
+        Clone(0, 0).make(made, parent, "env", place / "env")
+    return place / "env"
+
+
+def test_a_file_of_conda_packages_is_an_administrators_default(conda_settings, place, tmp_path):
+    own = tmp_path / "packages.txt"
+    own.write_text("# ours\npython 3.11.*\ntexty\n")
+    path = own_default(conda_settings, place, own)
+    assert (
+        subprocess.run([path / "bin/texty"], capture_output=True, text=True).stdout == f"{path}\n"
+    )
+
+
+def test_a_directory_of_conda_packages_is_an_administrators_default(
+    conda_settings, place, template, tmp_path
+):
+    """Also one that names itself: the files of every clone name the clone."""
+    own = tmp_path / "own"
+    with directories.opened(tmp_path) as parent:
+        Clone(0, 0).make(template, parent, "own", own)
+    (own / "share/ours").write_text("ours")
+    path = own_default(conda_settings, place, own)
+    assert (path / "share/ours").read_text() == "ours"
+    assert (
+        subprocess.run([path / "bin/texty"], capture_output=True, text=True).stdout == f"{path}\n"
+    )
+    assert not (path / "share/ours").samefile(own / "share/ours")
+
+
+def test_a_venv_is_an_administrators_default(conda_settings, interpreter, place, tmp_path):
+    own = tmp_path / "own"
+    if subprocess.run([interpreter, "-m", "venv", own], capture_output=True).returncode:
+        pytest.skip(f"{interpreter} cannot make a venv")
+    path = own_default(conda_settings, place, own)
+    said = subprocess.run([path / "bin/pip", "--version"], capture_output=True, text=True).stdout
+    assert str(path) in said
+
+
+def test_a_directory_that_is_no_environment_is_refused(conda_settings, place, tmp_path):
+    with pytest.raises(HostError, match="is not an environment"):
+        own_default(conda_settings, place, tmp_path)
