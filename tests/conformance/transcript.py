@@ -23,6 +23,15 @@ class End:
         assert self._read[: len(wanted)] == wanted, self._read[:500]
         self._read = self._read[len(wanted) :]
 
+    def hears_bytes(self, count: int) -> bytes:
+        """Return the next ``count`` bytes."""
+        while len(self._read) < count:
+            more = self.sock.recv(65536)
+            assert more, f"the end came after {self._read[:500]!r}"
+            self._read += more
+        found, self._read = self._read[:count], self._read[count:]
+        return found
+
     def hears_until(self, end: bytes) -> bytes:
         """Return the next bytes up to ``end``, and that too."""
         while end not in self._read:
@@ -49,13 +58,8 @@ class End:
         """Return a body in the chunked coding, which must have neither extension nor trailer."""
         body = b""
         while size := int(self.hears_until(b"\r\n"), 16):
-            while len(self._read) < size + 2:
-                more = self.sock.recv(65536)
-                assert more
-                self._read += more
-            body += self._read[:size]
-            assert self._read[size : size + 2] == b"\r\n"
-            self._read = self._read[size + 2 :]
+            body += self.hears_bytes(size)
+            self.hears(b"\r\n")
         self.hears(b"\r\n")
         return body
 
