@@ -126,8 +126,7 @@ async def serve(settings: Config) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     # Somebody's huge project must not keep everybody else's launches waiting for a thread.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
-    directories = [catalog.BUILT_IN, *([Path(settings.apps_dir)] if settings.apps_dir else [])]
-    supervisor = Supervisor(settings, catalog.load(*directories))
+    supervisor = Supervisor(settings, catalog.of_node(settings))
     for problem in supervisor.catalog.problems:
         _log.warning("%s", problem)
     listener = await server.listen(settings, server.Api(settings, supervisor))

@@ -5,26 +5,27 @@ import json
 import os
 import resource
 import secrets
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compute_agent import jupyter
-from compute_agent.catalog import Descriptor
+from compute_agent import jupyter, serving
 from compute_agent.config import Config
 from compute_agent.confinement import Confinement
+from compute_agent.descriptor import Descriptor
 from compute_agent.environments.listing import ENVIRONMENTS, Kernel
 from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
 from compute_agent.host.directories import opened
 from compute_agent.host.removal import remove_tree
+from compute_agent.needs import PATH
 from compute_agent.protocol import Launch
 from compute_agent.record import write_private
 
 #: The user's part, and what lies in it. Names are short because socket paths are.
-USER, SOCKET, RUNTIME, DATA = "u", "s", "r", "d"
+USER, SOCKET, RUNTIME, DATA, SERVE = "u", "s", "r", "d", "serve.py"
 _LOG_BYTES = 1024 * 1024
-_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def socket_path(directory: Path) -> Path:
@@ -81,6 +82,8 @@ class Prepared:
         top = self._directory / USER
         top.mkdir(mode=0o700)
         (top / RUNTIME).mkdir(mode=0o700)
+        if "serve" in self._descriptor.used:
+            shutil.copyfile(serving.SERVE, top / SERVE)
         for kernel in kernels:
             environment = self._home / ENVIRONMENTS / kernel.environment
             place = top / DATA / "kernels" / kernel.name
@@ -103,7 +106,7 @@ class Prepared:
         spec: dict[str, Any] = {
             "argv": self._descriptor.command_line(self._values()),
             "env": self._variables(token),
-            "cwd": str(self._home),
+            "cwd": str(self._home / self._descriptor.directory),
             "umask": 0o007 if account.group is not None else 0o077,
             "grace": self._config.stop_grace,
             "log_bytes": _LOG_BYTES,
@@ -118,6 +121,8 @@ class Prepared:
         values = {
             "socket": str(socket_path(self._directory)),
             "urlPrefix": self._launch.url_prefix,
+            "urlPath": self._launch.url_prefix.rstrip("/"),
+            "serve": str(self._directory / USER / SERVE),
             "projectHome": str(self._home),
             "environment": str(self._environment),
             "environmentName": self._launch.environment,
@@ -146,13 +151,13 @@ class Prepared:
         }
         if self._descriptor.token is not None:
             variables[self._descriptor.token.variable] = token
-        return variables
+        return variables | self._descriptor.variables(self._values())
 
     def _activation(self, environment: Path, conda: bool) -> dict[str, str]:
         """Return the variables by which programs find the environment; ``AEN_PATH`` is what goes
         in front of the PATH that a login shell sets."""
         first = f"{environment}/bin:{self._tools}"
-        variables = {"AEN_PATH": first.rstrip(":"), "PATH": f"{first}{_PATH}"}
+        variables = {"AEN_PATH": first.rstrip(":"), "PATH": f"{first}{PATH}"}
         if not conda:
             return variables | {"VIRTUAL_ENV": str(environment)}
         names = ("CONDA_PREFIX", "CONDA_DEFAULT_ENV")

@@ -1,61 +1,18 @@
 """The apps a node offers, each described by one JSON file."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from compute_agent.confinement import Needs
-from compute_agent.environments import NAMES
+from compute_agent.config import Config
+from compute_agent.descriptor import Descriptor
 from compute_agent.protocol import AppOffer
 
 BUILT_IN = Path(__file__).parent / "apps.d"
-#: What a command may refer to as ``%(name)s``.
-PLACEHOLDERS = frozenset(
-    {"socket", "urlPrefix", "projectHome", "environment", "environmentName", *NAMES}
-)
-_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
-
-_Name = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9-]{1,31}\Z")]
-_Text = Annotated[str, Meta(min_length=1, max_length=60)]
-# A path below the app's prefix: nothing that leads out of it or to another host.
-_Path = Annotated[str, Meta(pattern=r"\A(?!.*\.\.)(?![/\\])[A-Za-z0-9._~/-]{0,200}(\?[\w=&-]*)?\Z")]
-
-
-class Token(Struct, frozen=True, forbid_unknown_fields=True):
-    """How an app wants its own secret: by which variable, and in which header of each request."""
-
-    variable: Annotated[str, Meta(pattern=r"\A[A-Z][A-Z0-9_]*\Z")]
-    header: Annotated[str, Meta(pattern=r"\A[A-Za-z][A-Za-z0-9-]*\Z")]
-    format: str = "%(token)s"
-
-
-class Descriptor(Struct, frozen=True, forbid_unknown_fields=True):
-    """One app. ``template`` is the node's environment that it runs from; without one it runs
-    from the project's. ``timeout`` is in seconds, from launch to the first answer."""
-
-    name: _Name
-    title: _Text
-    icon: _Text
-    command: Annotated[tuple[str, ...], Meta(min_length=1)]
-    landing: _Path = ""
-    readiness: _Path = ""
-    template: str | None = None
-    kernels: bool = False
-    token: Token | None = None
-    #: Whether it may run for visitors who did not sign in, as the node's ``anon_user``.
-    anonymous: bool = False
-    #: Where its tile stands among the others.
-    order: int = 100
-    timeout: Annotated[float, Meta(gt=0, le=600)] = 60.0
-    limits: Needs = Needs()
-
-    def command_line(self, values: Mapping[str, str]) -> list[str]:
-        """Return the command with its placeholders filled in."""
-        return [_PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in self.command]
+#: Apps that come with AEN and are offered where the node's option ``apps`` names them.
+OPTIONAL = Path(__file__).parent / "apps.d-optional"
 
 
 class Catalog(Struct, frozen=True):
@@ -66,25 +23,44 @@ class Catalog(Struct, frozen=True):
 
     @property
     def offers(self) -> tuple[AppOffer, ...]:
-        return tuple(
-            AppOffer(name=app.name, title=app.title, icon=app.icon, landing=app.landing)
-            for app in sorted(self.apps.values(), key=lambda app: (app.order, app.title))
-        )
+        apps = sorted(self.apps.values(), key=lambda app: (app.order, app.title))
+        return tuple(app.offer for app in apps)
+
+    def without(self, names: Sequence[str], why: str) -> "Catalog":
+        """Return the catalog without these apps, each with a problem that says ``why``."""
+        apps = {name: app for name, app in self.apps.items() if name not in names}
+        return Catalog(apps, (*self.problems, *(_not_offered(name, why) for name in names)))
+
+
+def of_node(config: Config) -> Catalog:
+    """Return the apps of a node with this configuration."""
+    chosen = [OPTIONAL / f"{name}.json" for name in config.apps]
+    own = _files(Path(config.apps_dir)) if config.apps_dir else []
+    return _load([*_files(BUILT_IN), *chosen, *own])
 
 
 def load(*directories: Path) -> Catalog:
-    """Return the apps described in ``directories``; a later one replaces an earlier by name.
+    """Return the apps described in ``directories``; a later one replaces an earlier by name."""
+    return _load([path for place in directories for path in _files(place)])
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.json"))
+
+
+def _load(files: Sequence[Path]) -> Catalog:
+    """Read ``files``, of which a later one replaces an earlier of its name.
 
     A description that cannot be used takes its app away and adds a problem; it stops nothing else.
     """
     apps: dict[str, Descriptor] = {}
     problems = []
-    for path in (path for place in directories for path in sorted(place.glob("*.json"))):
+    for path in files:
         apps.pop(path.stem, None)
         try:
             descriptor = _read(path)
         except (OSError, ValueError, msgspec.MsgspecError) as error:
-            problems.append(f"The app {path.stem} is not offered: {path} {_reason(error)}.")
+            problems.append(_not_offered(path.stem, f"{path} {_reason(error, path)}."))
         else:
             apps[descriptor.name] = descriptor
     return Catalog(apps, tuple(problems))
@@ -94,16 +70,27 @@ def _read(path: Path) -> Descriptor:
     descriptor = msgspec.json.decode(path.read_bytes(), type=Descriptor)
     if descriptor.name != path.stem:
         raise ValueError(f"describes {descriptor.name}, so it must be named {descriptor.name}.json")
-    used = {name for part in descriptor.command for name in _PLACEHOLDER.findall(part)}
-    unknown = sorted(used - PLACEHOLDERS)
-    if unknown:
-        raise ValueError(f"uses %({unknown[0]})s, which this node cannot fill in")
-    if descriptor.template is not None and descriptor.template not in NAMES:
-        raise ValueError(f"names the template {descriptor.template}, which does not exist")
+    if mistake := descriptor.mistake():
+        raise ValueError(mistake)
     return descriptor
 
 
-def _reason(error: Exception) -> str:
+def _not_offered(name: str, why: str) -> str:
+    return f"The app {name} is not offered: {why}"
+
+
+def _reason(error: Exception, path: Path) -> str:
     if isinstance(error, msgspec.DecodeError):
         return f"is not right ({error})"
+    if isinstance(error, FileNotFoundError) and path.parent == OPTIONAL:
+        return f"does not exist. The option apps can name {_listed(_optional())}"
     return str(error) if isinstance(error, ValueError) else f"cannot be read ({error})"
+
+
+def _optional() -> Iterator[str]:
+    return (path.stem for path in _files(OPTIONAL))
+
+
+def _listed(names: Iterator[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}"

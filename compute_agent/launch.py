@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from compute_agent import appdir, runners, upstream
+from compute_agent import appdir, needs, runners, upstream
 from compute_agent.applog import Tail, last_meaningful
-from compute_agent.catalog import Catalog, Descriptor
+from compute_agent.catalog import Catalog
 from compute_agent.config import Config
 from compute_agent.confinement import Confinement
+from compute_agent.descriptor import Descriptor
 from compute_agent.environments import Environments
 from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
@@ -69,15 +70,20 @@ class Launcher:
             began = time.monotonic()
             while not await _answers(record, descriptor, launch):
                 if runner.ended.is_set():
-                    raise died_at_launch(record, descriptor)
+                    raise await self._lacking(launch) or died_at_launch(record, descriptor)
                 if time.monotonic() - began > descriptor.timeout:
-                    raise HostError(
+                    raise await self._lacking(launch) or HostError(
                         f"{descriptor.title} did not answer within {descriptor.timeout:g} s.",
                         "Its log shows how far it came. Start it again.",
                     )
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(runner.ended.wait(), _LOOK_AGAIN)
             done(f"{descriptor.title} answers")
+
+    async def _lacking(self, launch: Launch) -> HostError | None:
+        """Return what the project lacks of what the app needs, ``None`` if it lacks nothing."""
+        root, descriptor = Path(self._config.project_root), self.descriptor(launch.app)
+        return await asyncio.to_thread(needs.lacking, descriptor, root, launch)
 
     def descriptor(self, app: str) -> Descriptor:
         try:
@@ -203,7 +209,7 @@ async def _answers(record: Record, descriptor: Descriptor, launch: Launch) -> bo
             f"Somebody else than {record.status.account} listens at the app's socket.",
             "Tell an administrator: a user of this node put it there.",
         ) from None
-    return status is not None and status < 500
+    return status is not None and descriptor.is_ready(status)
 
 
 def headers(descriptor: Descriptor, token: str) -> dict[str, str]:

@@ -104,6 +104,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     apps_dir: Annotated[
         str, _about("directory of further apps; one named as a built-in app replaces it")
     ] = ""
+    apps: Annotated[
+        tuple[str, ...],
+        _about("names of apps that come with AEN and are offered only where this list has them"),
+    ] = ()
     stop_grace: Annotated[float, _about("seconds between asking an app to end and killing it")] = (
         5.0
     )

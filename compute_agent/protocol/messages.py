@@ -144,6 +144,8 @@ class AppOffer(Struct, frozen=True):
     title: str
     icon: str
     landing: str = ""
+    #: Its kind in a word or two, for instance "Dashboards"; may be empty.
+    category: str = ""
 
 
 class NodeStatus(Struct, frozen=True, tag="node"):

@@ -278,7 +278,7 @@ def small_apps(place):
         "failing": {"command": [*base, "fail"]},
         "silent": {"command": [*base, "silent"], "timeout": 1},
         "stubborn": {"command": [*base, "stubborn"]},
-        "missing": {"command": ["/nonexistent/program"]},
+        "missing": {"command": ["/nonexistent/program", "%(socket)s"]},
         "limited": {"command": base, "limits": {"memory": 0.125, "processes": 20}},
     }.items():
         described = {"name": name, "title": name.title(), "icon": name, "timeout": 20} | app
