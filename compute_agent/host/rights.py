@@ -15,7 +15,8 @@ from compute_agent.host.acl import Acl
 
 #: What a file system without ACLs answers.
 NO_ACLS = (errno.ENOTSUP, errno.EOPNOTSUPP)
-_SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+#: The bits above the permissions.
+SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 Target = int | str
 _NO_VALUE = (errno.ENODATA, *NO_ACLS)
 
@@ -58,19 +59,17 @@ def is_set(path: str, wanted: Wanted) -> bool:
         raise
 
 
-def bring(
-    target: Target, info: os.stat_result, group: int | None, wanted: Wanted, differs: bool = False
-) -> bool:
+def bring(target: Target, info: os.stat_result, group: int | None, wanted: Wanted) -> bool:
     """Make the entry as ``wanted`` and give it to ``group``; say whether that wrote anything.
 
-    ``info`` is its state before; ``differs`` says that it is known not to be as wanted. Raises
-    ``OSError`` with one of ``NO_ACLS`` where names are needed and cannot be kept.
+    ``info`` is its state before. Raises ``OSError`` with one of ``NO_ACLS`` where names are needed
+    and cannot be kept.
     """
     given = group is not None and info.st_gid != group
     if given and group is not None:
         os.chown(target, -1, group)
     # A change of the group clears bits, so then it is written also where it looks right.
-    changed = given or differs or not _has_access(target, info, wanted)
+    changed = given or not _has_access(target, info, wanted)
     if changed:
         _set_access(target, info, wanted, given)
     return _set_default(target, wanted) or changed
@@ -96,7 +95,7 @@ def _has_access(target: Target, info: os.stat_result, wanted: Wanted) -> bool:
 
 
 def _set_access(target: Target, info: os.stat_result, wanted: Wanted, force: bool) -> None:
-    special = force or info.st_mode & _SPECIAL != wanted.special
+    special = force or info.st_mode & SPECIAL != wanted.special
     if special and wanted.default is None:
         # Before the list lets anybody execute: until setuid or setgid is gone, a member's program
         # would run with the group of the project's owner, which the file was just given to.

@@ -5,7 +5,11 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = {"start": "start_time.py", "gateway": "gateway_rate.py"}
+BENCHMARKS = {
+    "start": "start_time.py",
+    "gateway": "gateway_rate.py",
+    "permissions": "permission_pass.py",
+}
 
 
 def main(names):

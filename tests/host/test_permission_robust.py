@@ -12,7 +12,7 @@ import pytest
 from team import snapshot
 
 from compute_agent.host import acl
-from compute_agent.host.permissions import Cancelled, Pass, entries, reach, whole, workers
+from compute_agent.host.permissions import Cancelled, Pass, entries, reach, walk, whole, workers
 
 pytestmark = pytest.mark.host
 
@@ -22,6 +22,12 @@ def fail(number):
         raise OSError(number, os.strerror(number))
 
     return failing
+
+
+@pytest.fixture
+def in_full(monkeypatch):
+    """Have no file taken for one to which nothing but a list has to be written."""
+    monkeypatch.setattr(walk.Walk, "_write_list", lambda *_: False)
 
 
 @pytest.fixture
@@ -89,7 +95,7 @@ def test_an_access_list_that_does_not_fit_is_named(team):
     assert raised.value.errno in (errno.ENOSPC, errno.E2BIG)
 
 
-def test_one_entry_without_room_does_not_stop_the_others(team, monkeypatch):
+def test_one_entry_without_room_does_not_stop_the_others(team, in_full, monkeypatch):
     team.make("a/plan.txt")
     file = team.make("b/plan.txt")
     real = entries.bring
@@ -107,7 +113,7 @@ def test_one_entry_without_room_does_not_stop_the_others(team, monkeypatch):
     assert team.may(team.edda, "write", file)
 
 
-def test_what_comes_after_many_entries_without_room_is_secured_too(team, monkeypatch):
+def test_what_comes_after_many_entries_without_room_is_secured_too(team, in_full, monkeypatch):
     for number in range(40):
         team.make(f"a/{number}.txt", mode=0o666)
     file = team.make("b/plan.txt")
@@ -131,7 +137,9 @@ def test_the_directory_itself_has_to_be_secured(team, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR, errno.ELOOP])
-def test_what_vanishes_while_it_is_looked_at_is_left_to_the_next_pass(team, monkeypatch, number):
+def test_what_vanishes_while_it_is_looked_at_is_left_to_the_next_pass(
+    team, in_full, monkeypatch, number
+):
     team.make("notes/plan.txt")
     team.make("gone.txt")
     monkeypatch.setattr("compute_agent.host.permissions.walk.open_file", fail(number))
@@ -143,11 +151,11 @@ def test_what_vanishes_while_it_is_looked_at_is_left_to_the_next_pass(team, monk
 def test_a_file_that_cannot_be_opened_for_reading_is_changed_through_a_handle(team, monkeypatch):
     """Somebody holds a lease on it, for instance."""
     file = team.make("plan.txt")
-    monkeypatch.setattr(reach, "_FILE", reach._FILE | os.O_DIRECTORY)
+    monkeypatch.setattr(reach, "FILE", reach.FILE | os.O_DIRECTORY)
     real = os.open
 
     def opening(path, flags, *rest, **named):
-        if flags == reach._FILE:
+        if flags == reach.FILE:
             raise BlockingIOError(errno.EWOULDBLOCK, "leased")
         return real(path, flags, *rest, **named)
 

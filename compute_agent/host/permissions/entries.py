@@ -61,15 +61,15 @@ class Entries:
             self.failed(entry.path, error)
         return self._tally.changed != before
 
-    def file(self, entry: Entry, differs: bool) -> None:
+    def file(self, entry: Entry) -> None:
         """Secure a regular file, or take it down as one whose other links have to be found.
 
-        ``differs`` says that it is known not to be right. Raises ``OSError``.
+        Raises ``OSError``.
         """
         info = entry.info
         if info.st_nlink == 1 or self._may_share(info, entry.context):
             wanted = self._policy.file(entry.context, self._owns(entry), info.st_mode)
-            self._bring(entry, wanted, differs)
+            self._bring(entry, wanted)
         elif self._owns(entry) and self._spares_own_links:
             self._tally.unchanged += 1
         else:
@@ -91,7 +91,7 @@ class Entries:
             return bool(info.st_mode & stat.S_IWUSR)
         return self._linking_is_safe
 
-    def _bring(self, entry: Entry, wanted: Wanted, differs: bool = False) -> None:
+    def _bring(self, entry: Entry, wanted: Wanted) -> None:
         if entry.info.st_uid in self._rules.spared:
             self._tally.unchanged += 1
             self.spared(entry.path)
@@ -102,7 +102,7 @@ class Entries:
             else:
                 marked = self._mark(entry)
                 group = self._rules.group
-                changed = bring(entry.target, entry.info, group, wanted, differs) or marked
+                changed = bring(entry.target, entry.info, group, wanted) or marked
         except OSError as error:
             if error.errno in _FULL and entry.path:
                 close(entry.target, entry.info)

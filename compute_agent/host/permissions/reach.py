@@ -11,7 +11,7 @@ from compute_agent.host.rights import Target
 DEEPEST = 300
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -104,7 +104,7 @@ def open_file(name: str | bytes, parent: int) -> tuple[int, Target]:
     become a FIFO meanwhile, nobody waits. Raises ``OSError``.
     """
     try:
-        fd = os.open(name, _FILE, dir_fd=parent)
+        fd = os.open(name, FILE, dir_fd=parent)
         return fd, fd
     except OSError as error:
         if error.errno in _VANISHED:

@@ -9,13 +9,14 @@ import os
 import stat
 from collections.abc import Iterator
 
+from compute_agent.host.acl import ACCESS
 from compute_agent.host.permissions.entries import Entries
 from compute_agent.host.permissions.listing import Listing
-from compute_agent.host.permissions.marks import project_of
+from compute_agent.host.permissions.marks import ATTRIBUTE, project_of
 from compute_agent.host.permissions.policy import Context, Policy
-from compute_agent.host.permissions.reach import DEEPEST, Reach, open_file
+from compute_agent.host.permissions.reach import DEEPEST, FILE, Reach, open_file
 from compute_agent.host.permissions.tally import Tally
-from compute_agent.host.rights import Wanted, is_set
+from compute_agent.host.rights import SPECIAL, Wanted, is_set
 
 #: A directory to visit: its path, and inode and context of the one that it lies in.
 Place = tuple[bytes, int, Context]
@@ -105,39 +106,65 @@ class Walk:
     def _files(self, fd: int, listing: Listing, path: bytes, context: Context) -> None:
         for name, reason in listing.odd:
             self._entries.note(join(path, name), f"could not be looked at ({reason})")
-        for name, seen in self._not_right(fd, listing, path, context):
+        for name, seen, wanted in self._not_right(fd, listing, path, context):
+            if seen is not None and wanted is not None and self._write_list(fd, name, seen, wanted):
+                continue
             place = join(path, name)
             try:
-                self._file(fd, name, seen, place, context)
+                self._file(fd, name, place, context)
             except OSError as error:
                 self._entries.failed(place, error)
 
-    def _file(
-        self, parent: int, name: str, seen: os.stat_result | None, path: bytes, context: Context
-    ) -> None:
-        """Secure a file; ``seen`` is the state in which it was found not to be right."""
+    def _write_list(self, parent: int, name: str, seen: os.stat_result, wanted: Wanted) -> bool:
+        """Write a file's access list, if nothing else is to be done; say whether that was so.
+
+        It does what ``_file`` does in the most frequent case, with half the calls.
+        """
+        try:
+            fd = os.open(name, FILE, dir_fd=parent)
+        except OSError:
+            return False
+        try:
+            info = os.fstat(fd)
+            if (
+                info.st_nlink != 1
+                or info.st_mode != seen.st_mode
+                or info.st_uid != seen.st_uid
+                or info.st_gid != seen.st_gid
+                or info.st_mode & SPECIAL
+                or self.reach.is_other(fd, info)
+                or ATTRIBUTE in os.listxattr(fd)
+            ):
+                return False
+            os.setxattr(fd, ACCESS, wanted.access)
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+        self.tally.changed += 1
+        self._entries.clean = False
+        return True
+
+    def _file(self, parent: int, name: str, path: bytes, context: Context) -> None:
+        """Secure a file through a descriptor of its own."""
         fd, target = open_file(name, parent)
         try:
             info = os.fstat(fd)
             if self.reach.is_other(fd, info):
                 self._entries.note(path, "is a mount point")
             elif stat.S_ISREG(info.st_mode):
-                entry = self._entries.open(target, info, path, context)
-                same = seen is not None and os.path.samestat(info, seen)
-                self._entries.file(entry, differs=same)
+                self._entries.file(self._entries.open(target, info, path, context))
         finally:
             os.close(fd)
 
     def _not_right(
         self, fd: int, listing: Listing, path: bytes, context: Context
-    ) -> Iterator[tuple[str, os.stat_result | None]]:
-        """Yield the files that are not right, as far as a look by name tells, and that look.
+    ) -> Iterator[tuple[str, os.stat_result | None, Wanted | None]]:
+        """Yield the files that are not right, as far as a look by name tells.
 
-        Files that a look by name says too little of are yielded without one.
-
-
-        A look by name may be led astray, but then only to leave something to the next pass. This is
-        where most of the time goes, so it calls little.
+        With a file comes what it looked like, and its access list, where that is all that it
+        lacks. A look by name may be led astray, but then only to leave something to the next pass.
+        This is where most of the time goes, so it calls little.
         """
         # Each file is asked for overrides of its own only where there are any.
         one_by_one = self._marked or bool(self._policy.overrides_below(path))
@@ -152,15 +179,13 @@ class Walk:
                 if one_by_one and stat.S_ISREG(mode):
                     self._entries.spared(join(path, name))
             elif one_by_one or info.st_nlink > 1:
-                yield name, None
+                yield name, None, None
             else:
                 wanted = self._policy.file(context, uid == owner, mode)
-                if (
-                    mode & 0o7777 != wanted.mode
-                    or (group is not None and info.st_gid != group)
-                    or not _is_set(at + name, wanted)
-                ):
-                    yield name, info
+                if group is not None and info.st_gid != group:
+                    yield name, None, None
+                elif mode & 0o7777 != wanted.mode or not _is_set(at + name, wanted):
+                    yield name, info, wanted if wanted.names else None
                 else:
                     self.tally.unchanged += 1
                     if context[1]:
