@@ -187,6 +187,7 @@ def test_a_restriction_that_a_file_took_along_is_named(project):
 def test_what_another_project_restricts_is_named(project):
     plan = project.path / "notes/plan.txt"
     os.setxattr(plan, "user.aen.override", b"otto/other:" + b"a" * 32)
+    plan.chmod(0o600)
     project.secure()
     answer = project.explain(project.edda, "notes/plan.txt")
     assert answer.access == "---"

@@ -166,9 +166,9 @@ def stage(open_place):
 
 def begin(stage):
     """Make a project in which each folder and file is its owner's or Edda's; return its path."""
-    root = stage.place / "p"
+    root = stage.place / "mira/demo"
     shutil.rmtree(root, ignore_errors=True)
-    root.mkdir()
+    root.mkdir(parents=True)
     os.chown(root, OWNER, OWNER)
     root.chmod(0o770)
     for number, name in enumerate([*FOLDERS, *FILES]):
@@ -315,8 +315,10 @@ def writes_nothing(root, team, tree, known):
 
 def other_rules_are_the_same_as_at_first(stage, root, later, tree, known):
     """A pass with other rules leaves nothing of those before it."""
-    twin = os.fsencode(stage.place / "twin")
+    # Of the same name, by which marks know their project.
+    twin = os.fsencode(stage.place / "twin/mira/demo")
     shutil.rmtree(twin, ignore_errors=True)
+    os.makedirs(os.path.dirname(twin), exist_ok=True)
     subprocess.run(["cp", "-a", "--", root, twin], check=True)
     for path in Tree(twin):
         full = os.path.join(twin, path)
