@@ -38,6 +38,7 @@ def test_an_app_that_died_with_the_agent_is_not_started_anew(small_node, people)
 
 
 @pytest.mark.parametrize("step", ["account", "directory", "permissions", "environment", "launch"])
+@pytest.mark.rule(1)
 def test_a_launch_cut_off_by_the_agents_death_comes_to_its_end(small_node, people, step):
     mira = people()
     app_id = small_node.launch("web", mira)[0]

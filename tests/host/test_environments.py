@@ -136,6 +136,7 @@ def test_a_project_is_made_from_the_skeleton_and_belongs_to_its_owner(place, peo
     assert directories.ensure_project(root, "mira", "demo", mira, tmp_path) == "present"
 
 
+@pytest.mark.rule(1)
 def test_what_a_killed_start_left_is_no_project(place, people, tmp_path):
     mira = Accounts(place, "aen", True).person(people())
     root = place / "projects"

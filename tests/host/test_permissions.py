@@ -16,6 +16,7 @@ from compute_agent.host.permissions import secure
 pytestmark = pytest.mark.host
 
 
+@pytest.mark.rule(2)
 def test_the_directory_has_exactly_the_teams_entries(team):
     team.secure()
     entries = [entry for entry in getfacl(team.path) if not entry.startswith("default:")]
@@ -25,6 +26,7 @@ def test_the_directory_has_exactly_the_teams_entries(team):
     ])  # fmt: skip
 
 
+@pytest.mark.rule(15)
 def test_an_editor_writes_and_a_viewer_only_reads(team):
     file = team.make("notes/plan.txt")
     team.secure()
@@ -35,6 +37,7 @@ def test_an_editor_writes_and_a_viewer_only_reads(team):
     assert not team.may(team.vera, "make", file.parent / "other.txt")
 
 
+@pytest.mark.rule(5)
 def test_others_pass_through_to_public_and_see_nothing_else(team):
     secret = team.make("notes/plan.txt")
     shown = team.make("public/deep/page.txt")
@@ -47,6 +50,7 @@ def test_others_pass_through_to_public_and_see_nothing_else(team):
     assert not team.may(team.otto, "list", secret.parent)
 
 
+@pytest.mark.rule(4)
 def test_public_is_writable_by_the_team(team):
     shown = team.make("public/page.txt")
     team.secure()
@@ -54,6 +58,8 @@ def test_public_is_writable_by_the_team(team):
     assert not team.may(team.vera, "write", shown)
 
 
+@pytest.mark.row(18)
+@pytest.mark.rule(4)
 def test_a_public_that_is_a_link_opens_nothing(team):
     secret = team.make("notes/plan.txt")
     (team.path / "public").symlink_to("notes")
@@ -61,6 +67,7 @@ def test_a_public_that_is_a_link_opens_nothing(team):
     assert not team.may(team.otto, "read", secret)
 
 
+@pytest.mark.rule(3)
 def test_a_members_new_file_is_the_teams_at_once(team):
     team.make("notes/first.txt")
     team.secure()
@@ -71,6 +78,7 @@ def test_a_members_new_file_is_the_teams_at_once(team):
     assert not team.may(team.otto, "read", new)
 
 
+@pytest.mark.rule(3)
 def test_execute_follows_the_owners_execute(team):
     script = team.make("run.sh", "#!/bin/sh\nexit 0\n", mode=0o700)
     plain = team.make("plain.sh", "#!/bin/sh\nexit 0\n", mode=0o600)
@@ -80,6 +88,7 @@ def test_execute_follows_the_owners_execute(team):
     assert stat.S_IMODE(plain.stat().st_mode) == 0o660
 
 
+@pytest.mark.rule(17)
 def test_a_second_pass_writes_nothing(team):
     team.make("notes/plan.txt")
     team.make("notes/edda.txt", owner=team.edda)
@@ -92,6 +101,7 @@ def test_a_second_pass_writes_nothing(team):
     assert snapshot(team.path) == before
 
 
+@pytest.mark.rule(14)
 def test_a_shrunk_mask_is_repaired(team):
     file = team.make("plan.txt")
     team.secure()
@@ -101,6 +111,7 @@ def test_a_shrunk_mask_is_repaired(team):
     assert team.may(team.edda, "write", file)
 
 
+@pytest.mark.rule(12)
 def test_a_removed_member_keeps_no_entry(team):
     file = team.make("notes/plan.txt")
     team.secure()
@@ -110,6 +121,7 @@ def test_a_removed_member_keeps_no_entry(team):
     assert not [entry for entry in entries if f":{team.uids[team.edda]}:" in entry]
 
 
+@pytest.mark.rule(6)
 def test_files_of_root_stay_as_they_are(team):
     outside = team.place / "shared.py"
     outside.write_text("shared")
@@ -124,6 +136,7 @@ def test_files_of_root_stay_as_they_are(team):
     assert stat.S_IMODE(outside.stat().st_mode) == 0o644
 
 
+@pytest.mark.rule(6)
 def test_files_of_the_service_account_stay_as_they_are(team):
     file = team.make("service.txt", owner=team.otto)
     before = snapshot(team.path)[str(file)]
@@ -131,6 +144,8 @@ def test_files_of_the_service_account_stay_as_they_are(team):
     assert snapshot(team.path)[str(file)] == before
 
 
+@pytest.mark.rule(7)
+@pytest.mark.row(18)
 def test_a_hard_link_to_somebody_elses_file_outside_is_left_alone_and_reported(team):
     outside = team.place / "private.txt"
     outside.write_text("otto's")
@@ -151,6 +166,7 @@ def test_a_members_hard_links_inside_the_project_are_the_teams(team):
     assert outcome.notes == []
 
 
+@pytest.mark.rule(8)
 def test_a_link_is_not_followed(team):
     outside = team.place / "passwd"
     outside.write_text("root's")
@@ -162,6 +178,8 @@ def test_a_link_is_not_followed(team):
     assert stat.S_IMODE(team.place.stat().st_mode) == 0o711
 
 
+@pytest.mark.rule(8)
+@pytest.mark.row(18)
 def test_a_directory_swapped_for_a_link_while_the_pass_runs_leads_nowhere(team):
     """The victim's tree lies beside the project; a pass that is led there would open it."""
     victim = team.place / "victim"
@@ -193,6 +211,8 @@ def test_a_directory_swapped_for_a_link_while_the_pass_runs_leads_nowhere(team):
     assert {stat.S_IMODE(p.stat().st_mode) for p in victim.glob("*/key")} == {0o600}
 
 
+@pytest.mark.rule(8)
+@pytest.mark.row(18)
 def test_fifos_sockets_and_devices_are_left_alone(team):
     os.mkfifo(team.path / "fifo", 0o600)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -205,6 +225,7 @@ def test_fifos_sockets_and_devices_are_left_alone(team):
         assert after[str(team.path / name)] == before[str(team.path / name)]
 
 
+@pytest.mark.rule(8)
 def test_a_mount_point_is_not_entered(team):
     mounted, elsewhere = team.path / "mounted", team.place / "elsewhere"
     mounted.mkdir()
@@ -222,6 +243,7 @@ def test_a_mount_point_is_not_entered(team):
         subprocess.run(["umount", mounted], check=True)
 
 
+@pytest.mark.rule(9)
 def test_odd_names_are_names(team):
     for name in (b"new\nline", b"\xff\xfe latin", b"n" * 255, b" ", b"-rf"):
         path = os.path.join(os.fsencode(team.path), name)
@@ -232,6 +254,7 @@ def test_odd_names_are_names(team):
     assert team.secure().changed == 0
 
 
+@pytest.mark.row(18)
 def test_a_file_with_setuid_loses_it(team):
     program = team.make("tool", mode=0o4755)
     team.secure()
@@ -250,6 +273,7 @@ def test_a_pass_can_be_cancelled(team):
         os.close(fd)
 
 
+@pytest.mark.rule(11)
 def test_without_a_private_group_the_group_gets_nothing(team):
     file = team.make("plan.txt")
     team.secure(group=None, members=())
@@ -257,6 +281,7 @@ def test_without_a_private_group_the_group_gets_nothing(team):
     assert stat.S_IMODE(team.path.stat().st_mode) == 0o701
 
 
+@pytest.mark.rule(16)
 def test_a_file_system_without_access_lists_is_named(small_node, people, place):
     """A start stops with the mount and the mend; without a team nobody need be named."""
     disk = place / "projects"
@@ -274,6 +299,7 @@ def test_a_file_system_without_access_lists_is_named(small_node, people, place):
         subprocess.run(["umount", "-l", disk], check=True)
 
 
+@pytest.mark.rule(12)
 def test_a_changed_team_is_applied_to_the_project(small_node, people):
     mira, edda = people(), people()
     member = {"account": edda, "access": "rwx"}
