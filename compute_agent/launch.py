@@ -137,10 +137,7 @@ class _Attempt:
         """Take the steps up to the environment and return the app's account."""
         project, projects = self._launch.project, self._projects
         async with _step(self._record, "account") as done:
-            for_visitors = self._launcher.descriptor(self._launch.app).anonymous
-            account = await self._blocking(
-                projects.account_of_app, self._launch.account, project, for_visitors
-            )
+            account = await self._account()
             self._record.set_account(account.name, account.uid)
             done(_account_fact(account))
         async with _step(self._record, "directory") as done:
@@ -151,7 +148,14 @@ class _Attempt:
         async with _step(self._record, "environment") as done:
             name = self._launch.environment
             done(await self._blocking(projects.ensure_environment, project, name, self._cancelled))
-        return account
+        # Once more: setting the permissions of a large team makes groups.
+        return await self._account()
+
+    async def _account(self) -> Account:
+        for_visitors = self._launcher.descriptor(self._launch.app).anonymous
+        return await self._blocking(
+            self._projects.account_of_app, self._launch.account, self._launch.project, for_visitors
+        )
 
     async def start(self, account: Account) -> runners.Runner:
         record = self._record

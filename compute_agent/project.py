@@ -24,6 +24,8 @@ from compute_agent.host.errors import HostError, explain
 from compute_agent.protocol import ProjectSpec
 
 _SKELETON = Path(__file__).parent / "skeleton"
+#: So many people are named one by one in access lists, which hold no more; others go by groups.
+MOST_NAMED = 200
 
 
 class Projects:
@@ -114,9 +116,11 @@ class Projects:
         return done is not None
 
     def set_aside(self, project: ProjectSpec) -> None:
-        """Take the project's directory out of its place."""
+        """Take the project's directory out of its place, and its groups away."""
         with _explained("remove the project's directory", self._root):
             directories.set_aside(self._root, project.owner, project.name)
+        if privileges.serves_others():
+            self._accounts.remove_project_groups(project.owner, project.name)
 
     def delete_set_aside(self, owner: str) -> None:
         """Delete what was taken out of its place."""
@@ -185,28 +189,63 @@ class Projects:
         if not privileges.serves_others():
             return permissions.Rules(owner.uid, owner.group), []
         notes: list[str] = []
-        uids: dict[str, int] = {}
-        given = [person.account for person in project.members]
-        given += [override.account for override in project.overrides]
-        for name in dict.fromkeys(given):
-            try:
-                uids[name] = self.account(name).uid
-            except HostError as error:
-                notes.append(f"no rights for {name}: {error.cause}")
-        members = [
-            (uids[member.account], acl.bits(member.access))
+        uids = self._uids(project, notes)
+        members = {
+            member.account: acl.bits(member.access)
             for member in project.members
             if member.account in uids and member.account != project.owner_account
-        ]
+        }
         overrides = tuple(
             permissions.Override(one.id, one.path, uids[one.account], acl.bits(one.access))
             for one in project.overrides
             if one.account in uids
         )
+        groups = self._groups(project, members, notes)
+        by_name = acl.named((uids[name], rights) for name, rights in members.items())
         service = service_uid(self._config)
-        spared = frozenset({0} if service is None else {0, service})
-        named = acl.named(members)
-        return permissions.Rules(owner.uid, owner.group, named, spared, overrides=overrides), notes
+        return permissions.Rules(
+            owner.uid,
+            owner.group,
+            members=by_name[:MOST_NAMED],
+            spared=frozenset({0} if service is None else {0, service}),
+            groups=groups,
+            by_group=by_name[MOST_NAMED:] if groups else (),
+            overrides=overrides,
+        ), notes
+
+    def _uids(self, project: ProjectSpec, notes: list[str]) -> dict[str, int]:
+        """Return the ids of all who have rights, by account."""
+        found = {}
+        names = [member.account for member in project.members]
+        names += [override.account for override in project.overrides]
+        for name in dict.fromkeys(names):
+            try:
+                found[name] = self.account(name).uid
+            except HostError as error:
+                notes.append(f"no rights for {name}: {error.cause}")
+        return found
+
+    def _groups(self, project: ProjectSpec, members: dict[str, int], notes: list[str]) -> acl.Named:
+        """Return the groups of a large team, with their rights.
+
+        Everybody is in them, and the first are named all the same: their apps that run already
+        have not got the groups, and must not lose their rights because somebody joins.
+        """
+        if len(members) <= MOST_NAMED:
+            if self._accounts.project_groups(project.owner, project.name).ids:
+                self._accounts.remove_project_groups(project.owner, project.name)
+            return ()
+        editors = [name for name, rights in members.items() if rights & 2]
+        viewers = [name for name, rights in members.items() if not rights & 2]
+        try:
+            made = self._accounts.ensure_project_groups(
+                project.owner, project.name, editors, viewers
+            )
+        except HostError as error:
+            notes.append(f"rights for the first {MOST_NAMED} people only: {error.cause}")
+            return ()
+        pairs = ((made.editors, 7), (made.viewers, 5))
+        return acl.named((gid, rights) for gid, rights in pairs if gid is not None)
 
     def _clone(self, project: ProjectSpec, fd: int, name: str, cancelled: threading.Event) -> str:
         template = self._environments.ensure("default")
