@@ -304,3 +304,23 @@ def test_a_mount_whose_program_never_answers_keeps_no_question_waiting(team, sil
             assert answer.cause.startswith("notes/mounted is a mount point of another file system")
 
     assert ends(silent[0], work)
+
+
+@pytest.mark.rule(12)
+@pytest.mark.row(18)
+@pytest.mark.xfail(
+    strict=True,
+    reason="a folder that is marked as another project's is closed but not gone into: what lies in "
+    "it keeps its entries, and its owner can enter it all the same",
+)
+def test_a_mark_set_by_hand_does_not_keep_a_former_member_in(team, edda):
+    """She marks folders as if another project restricted them, before she is removed."""
+    secret = team.make("hers/deep/secret.txt")
+    other = team.make("theirs/deep/secret.txt")
+    os.chown(team.path / "hers", edda.uid, -1)
+    team.secure()
+    for folder in ("hers", "theirs"):
+        edda.does(os.setxattr, team.path / folder, "user.aen.override", b"o/p:" + b"a" * 32)
+    for _ in range(2):
+        team.secure(members=acl.named([(team.uids[team.vera], 5)]))
+        assert edda.tries([(secret, False), (other, False)]) == ["---", "---"]
