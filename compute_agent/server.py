@@ -116,7 +116,13 @@ class Api:
 
     def _inject(self, record: Record) -> Inject:
         descriptor = record.launch and self._supervisor.catalog.apps.get(record.launch.app)
-        return Inject(headers(descriptor, record.token) if descriptor else {})
+        if not descriptor or not record.launch:
+            return Inject()
+        injected = headers(descriptor, record.token)
+        if descriptor.prefix == "keep":
+            return Inject(injected)
+        prefix = record.launch.url_prefix.rstrip("/")
+        return Inject(injected | {"X-Forwarded-Prefix": prefix}, strip=True)
 
 
 class Accepted(msgspec.Struct, frozen=True):

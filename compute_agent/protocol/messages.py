@@ -207,11 +207,16 @@ class Refusal(Struct, frozen=True):
 
 
 class Inject(Struct, frozen=True):
-    """Headers the gateway sets on each request to the app, replacing what the client sent."""
+    """Headers the gateway sets on each request to the app, replacing what the client sent.
+
+    ``strip``: the app is asked for what follows its address's prefix, and redirects as if it lay
+    at the root.
+    """
 
     headers: dict[str, str] = {}
 
 
+    strip: bool = False
 _command: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _report: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
 _encoder = msgspec.json.Encoder()

@@ -123,8 +123,9 @@ class _Exchange(Passage):
                 pool.discard(key, stream)
 
     def _write_request(self, admitted: Admitted, stream: Splice) -> None:
+        strip = stream.stripped(admitted.path.prefix)
         head = head_to_app(
-            b"%b %b HTTP/1.1" % (self.scope["method"].encode(), self.target()),
+            b"%b %b HTTP/1.1" % (self.scope["method"].encode(), self.target(strip)),
             admitted.sent,
             client=self.client,
             scheme=self.gateway.config.public_scheme,
@@ -177,7 +178,8 @@ class _Exchange(Passage):
         self._watch(stream)
         await self._read_head(stream, response, repeatable=repeatable)
         self._status = response.status
-        fields = to_client(response.headers, admitted.path.prefix, response.status)
+        prefix = admitted.path.prefix
+        fields = to_client(response.headers, prefix, response.status, stream.stripped(prefix))
         await self._send(
             {"type": "http.response.start", "status": response.status, "headers": fields}
         )

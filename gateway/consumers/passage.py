@@ -100,9 +100,9 @@ class Passage:
         what = (method, self.scope["raw_path"])
         self.gateway.log.add(self.client, self.user, what, status or 499, seconds)
 
-    def target(self) -> bytes:
-        """Return what the app is asked for."""
-        return target_of(self.scope["raw_path"], self.scope["query_string"])
+    def target(self, strip: bytes) -> bytes:
+        """Return what the app is asked for, less the prefix ``strip``."""
+        return target_of(self.scope["raw_path"], self.scope["query_string"], strip)
 
 
 async def send_answer(gateway: Gateway, scope: Scope, send: Send, turned: TurnedAway) -> None:

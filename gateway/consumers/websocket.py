@@ -123,7 +123,8 @@ class _Socket(Passage):
         fields = to_app_websocket(
             self.scope["headers"], admitted.sent.cookies.rest, self.forwarded(), dict(stream.inject)
         )
-        request = Request(self.target().decode("ascii"), self._app.connect().headers)
+        strip = stream.stripped(admitted.path.prefix)
+        request = Request(self.target(strip).decode("ascii"), self._app.connect().headers)
         del request.headers["Host"]
         for name, value in fields:
             request.headers[name.decode("latin-1")] = value.decode("latin-1")

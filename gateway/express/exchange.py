@@ -104,8 +104,9 @@ class Exchange:
 
     def _request(self, stream: Splice) -> bytes:
         head, client = self._head, self._client.client
+        strip = stream.stripped(self._admitted.path.prefix)
         return head_to_app(
-            b"%b %b HTTP/1.1" % (head.method.encode(), target_of(head.path, head.query)),
+            b"%b %b HTTP/1.1" % (head.method.encode(), target_of(head.path, head.query, strip)),
             head.fields.sent,
             client=client[0] if client else "unknown",
             scheme=self._client.gateway.config.public_scheme,
@@ -166,7 +167,9 @@ class Exchange:
     def _begin_answer(self) -> bytes:
         """Return the head of the answer; raises ``AppUnreachable`` if it cannot be passed on."""
         response = self._response
-        fields = to_client(response.headers, self._admitted.path.prefix, response.status)
+        prefix = self._admitted.path.prefix
+        strip = self._stream.stripped(prefix) if self._stream is not None else b""
+        fields = to_client(response.headers, prefix, response.status, strip)
         if response.status == 101:
             if not response.switched or not self._is_agreed():
                 raise AppUnreachable("The app’s answer to the WebSocket is not valid.")

@@ -145,8 +145,11 @@ def forwarded_fields(client: str, scheme: bytes, host: bytes) -> Headers:
     ]
 
 
-def to_client(headers: Headers, prefix: bytes, status: int = 200) -> Headers:
-    """Return the app's header fields as the browser may see them."""
+def to_client(headers: Headers, prefix: bytes, status: int = 200, strip: bytes = b"") -> Headers:
+    """Return the app's header fields as the browser may see them.
+
+    ``strip`` is what the app's requests lost of their paths, and its redirects get back.
+    """
     named = _named_in_connection(headers)
     if status in (204, 304) or header(headers, b"transfer-encoding"):
         named |= {b"content-length"}
@@ -159,9 +162,17 @@ def to_client(headers: Headers, prefix: bytes, status: int = 200) -> Headers:
             bound = _bound_to_path(name, value, prefix)
             if bound is not None:
                 out.append((name, bound))
+        elif strip and name == b"location":
+            out.append((name, _below(strip, value)))
         else:
             out.append((name, value))
     return out
+
+
+def _below(prefix: bytes, location: bytes) -> bytes:
+    """Return where a redirect leads of an app that takes ``prefix`` for the root."""
+    local = location.startswith(b"/") and not location.startswith((b"//", prefix))
+    return prefix + location[1:] if local else location
 
 
 def _bound_to_path(name: bytes, value: bytes, prefix: bytes) -> bytes | None:

@@ -75,8 +75,14 @@ def split_query(query: bytes) -> tuple[str | None, bytes]:
     return (ours[0].partition(b"=")[2].decode("latin-1") if ours else None), rest
 
 
-def target_of(raw_path: bytes, query: bytes) -> bytes:
-    """Return path and query, byte for byte as the client sent them, less a token of ours."""
+def target_of(raw_path: bytes, query: bytes, strip: bytes = b"") -> bytes:
+    """Return path and query, byte for byte as the client sent them, less a token of ours.
+
+    ``strip`` is what a path that begins with it loses, for an app that knows no prefix. No other
+    slash than the first is left at the beginning: a path ``//x`` would read as another host.
+    """
+    if strip:
+        raw_path = b"/" + raw_path[len(strip) :].lstrip(b"/")
     _, query = split_query(query)
     return raw_path + b"?" + query if query else raw_path
 

@@ -33,7 +33,7 @@ async def splice(connect: Callable[[], Awaitable[Splice]], app_id: str) -> Splic
     if status != 101:
         stream.abort()
         raise AppRefused(status, _refusal(body))
-    stream.inject = _injected(headers)
+    stream.inject, stream.strip = _injected(headers)
     return stream
 
 
@@ -81,12 +81,13 @@ def _refusal(body: bytes) -> Refusal:
         return Refusal("refused", "The node refused the connection.")
 
 
-def _injected(fields: dict[bytes, bytes]) -> tuple[Header, ...]:
+def _injected(fields: dict[bytes, bytes]) -> tuple[tuple[Header, ...], bool]:
     try:
         inject = msgspec.json.decode(fields.get(b"aen-inject", b"{}"), type=Inject)
     except (msgspec.DecodeError, ValueError):
         raise AppUnreachable("The node did not answer as a node does.") from None
-    return tuple(
+    named = tuple(
         (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in inject.headers.items()
     )
+    return named, inject.strip

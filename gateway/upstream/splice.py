@@ -40,9 +40,15 @@ class Splice(asyncio.Protocol):
         self.receiver: Receiver | None = None
         self.inject: tuple[Header, ...] = ()
         self.uses = 0
+        #: Whether the app is asked for what follows its address's prefix.
+        self.strip = False
         self.idle_since = 0.0
 
     # --- asyncio.Protocol ------------------------------------------------------------------------
+
+    def stripped(self, prefix: bytes) -> bytes:
+        """Return what paths lose on the way to the app: its ``prefix``, or nothing."""
+        return prefix if self.strip else b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]

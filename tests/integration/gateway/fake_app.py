@@ -1,6 +1,7 @@
 """An app, as an ASGI application."""
 
 import asyncio
+import re
 import threading
 from types import SimpleNamespace
 
@@ -20,7 +21,8 @@ class App:
         self.messages = 0
 
     async def __call__(self, scope, receive, send) -> None:
-        name = scope["raw_path"].decode().split("/")[4].partition("?")[0] or "index"
+        *_, name = scope["raw_path"].decode().split("/", 4)  # the prefix may be cut off
+        name = re.split("[/?]", name)[0] or "index"
         self.seen.append(
             SimpleNamespace(
                 type=scope["type"],
@@ -82,6 +84,10 @@ class App:
 
     async def on_redirect(self, scope, receive, send) -> None:
         await begin_answer(send, 302, [(b"location", b"http://169.254.169.254/latest")])
+        await send_chunk(send, b"", last=True)
+
+    async def on_moved(self, scope, receive, send) -> None:
+        await begin_answer(send, 302, [(b"location", b"/next?a=1")])
         await send_chunk(send, b"", last=True)
 
     async def on_cookies(self, scope, receive, send) -> None:

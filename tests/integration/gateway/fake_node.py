@@ -25,6 +25,7 @@ class FakeNode:
         self.spliced = 0
         self.extra_lines: list[bytes] = []
         self._writers: set[asyncio.StreamWriter] = set()
+        self.stripped: set[str] = set()
         self.injected = {"Authorization": "token of-the-app"}
         self._server: asyncio.Server | None = None
 
@@ -80,7 +81,7 @@ class FakeNode:
                 writer, 404, {"code": "unknown_app", "detail": "This node does not know the app."}
             )
             return True
-        await self._splice(path, reader, writer)
+        await self._splice(path, app_id in self.stripped, reader, writer)
         return False
 
     def _explain(self, command) -> None:
@@ -91,10 +92,10 @@ class FakeNode:
             for queue in self.streams:
                 queue.put_nowait(encode_report(answer))
 
-    async def _splice(self, path, reader, writer) -> None:
+    async def _splice(self, path, strip, reader, writer) -> None:
         self.spliced += 1
         up_reader, up_writer = await asyncio.open_unix_connection(path)
-        inject = msgspec.json.encode({"headers": self.injected}).decode()
+        inject = msgspec.json.encode({"headers": self.injected, "strip": strip}).decode()
         writer.write(
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: aen-stream\r\n"
             + f"AEN-Inject: {inject}\r\n\r\n".encode()

@@ -53,6 +53,17 @@ def get(opened, target: str, *more: str, method: str = "GET") -> bytes:
 # --- who gets in ---------------------------------------------------------------------------------
 
 
+def test_an_app_that_knows_no_prefix_is_asked_without_it(site, http):
+    opened = site.open_app()
+    site.node.stripped.add(opened.app_id)
+    site.granted(opened)
+    answer = http.get(opened.url + "tree/a%20b?x=1", headers=opened.cookie)
+    assert answer.json() == {"path": "/tree/a b"}
+    assert opened.app.seen[-1].query == b"x=1"
+    answer = http.get(opened.url + "moved", headers=opened.cookie)
+    assert answer.headers["location"] == opened.prefix + "next?a=1"
+
+
 def test_a_session_reaches_its_app(opened, http):
     answer = http.get(opened.url + "tree", headers=opened.cookie)
     assert (answer.status_code, answer.json()) == (200, {"path": opened.prefix + "tree"})

@@ -55,6 +55,16 @@ def test_messages_pass_both_ways(site, opened):
             assert ws.recv(timeout=15) == message
 
 
+def test_a_websocket_of_an_app_that_knows_no_prefix_is_asked_without_it(site):
+    opened = site.open_app()
+    site.node.stripped.add(opened.app_id)
+    site.granted(opened)
+    with joined(site, opened) as ws:
+        ws.send("hello")
+        assert ws.recv(timeout=15) == "hello"
+    assert opened.app.seen[-1].target == b"/socket"
+
+
 def test_without_a_session_there_is_no_websocket(site, opened):
     assert refusal(site, opened, headers={}) == 401
     assert opened.app.seen == []

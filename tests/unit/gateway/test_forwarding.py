@@ -18,6 +18,7 @@ from gateway.forwarding import (
     same_origin,
     serialize_head,
     split_query,
+    target_of,
     to_app,
     to_client,
 )
@@ -271,6 +272,26 @@ def test_a_service_worker_stays_within_its_app():
     field = b"service-worker-allowed"
     assert to_client([(field, b"/")], PREFIX) == []
     assert to_client([(field, PREFIX + b"a/")], PREFIX) == [(field, PREFIX + b"a/")]
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [(b"/next?a=1", PREFIX + b"next?a=1"), (b"/", PREFIX), (PREFIX + b"next", PREFIX + b"next"),
+     (b"next", b"next"), (b"//elsewhere", b"//elsewhere"), (b"https://e.org/x", b"https://e.org/x")],
+)  # fmt: skip
+def test_redirects_of_an_app_that_knows_no_prefix_get_it_back(given, passed):
+    [(_, location)] = to_client([(b"location", given)], PREFIX, 302, PREFIX)
+    assert location == passed
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [(PREFIX, b"/"), (PREFIX + b"a%20b/c", b"/a%20b/c"), (PREFIX[:-1], b"/"),
+     (PREFIX + b"/elsewhere", b"/elsewhere")],
+)  # fmt: skip
+def test_an_app_that_knows_no_prefix_is_asked_for_what_follows_it(path, target):
+    assert target_of(path, b"", PREFIX) == target
+    assert target_of(path, b"a=/b", PREFIX) == target + b"?a=/b"
 
 
 def test_a_redirect_passes_unchanged():
