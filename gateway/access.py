@@ -74,12 +74,15 @@ class Access:
         self._asking: dict[AccessQuestion, asyncio.Task[_Answered]] = {}
         self._open: dict[AccessQuestion, dict[Open, Grant]] = {}
         self._generation = 0
+        self.hits = 0
+        self.misses = 0
         self._limit = asyncio.Semaphore(32)
 
     def known(self, question: AccessQuestion) -> Grant | None:
         """Return the grant if it is remembered and still good; costs no round trip."""
         remembered = self._remembered.get(question)
         if remembered is not None and remembered.expires > time.monotonic():
+            self.hits += 1
             return remembered.grant
         return None
 
@@ -107,6 +110,7 @@ class Access:
             task.exception()  # each asker has seen it
 
     async def _fetch(self, question: AccessQuestion) -> _Answered:
+        self.misses += 1
         async with self._limit:
             generation = self._generation
             try:

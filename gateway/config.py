@@ -41,6 +41,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     #: Serve sessions already granted below ASGI; without, all goes through the consumers.
     express: bool = True
+    #: File of the secret that ``/-/metrics`` is shown for, as ``Authorization: Bearer``.
+    metrics_token_file: str | None = None
 
     @property
     def public_origin(self) -> bytes:

@@ -10,6 +10,7 @@ from .access import Access, http_ask
 from .accesslog import AccessLog
 from .config import Config, read_secret
 from .gate import Gate
+from .metrics import Metrics
 from .nodes import plain_client
 from .signin import SignIn
 from .tunnel import Tunnel
@@ -33,7 +34,8 @@ class Gateway:
         self.signin = SignIn(config, self._client, credential)
         self.tunnel = Tunnel(config.server, credential, self.access, config.tls)
         self.gate = Gate(config, self.access, self.signin)
-        self.pool = Pool()
+        self.metrics = Metrics()
+        self.pool = Pool(self.metrics.traffic)
         self.log = log or AccessLog()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -52,6 +54,17 @@ class Gateway:
         await self.tunnel.aclose()
         await self._client.aclose()
         self.log.flush()
+
+    def note(
+        self, way: str, who: tuple[str, str], what: tuple[str, bytes], status: int, seconds: float
+    ) -> None:
+        """Write down a finished request: ``who`` is address and user, ``what`` method and path.
+
+        Status 0 stands for a client that went away first.
+        """
+        status = status or 499
+        self.metrics.count(way, status, seconds)
+        self.log.add(*who, what, status, seconds)
 
     async def _sweep_forever(self) -> None:
         while True:

@@ -1,5 +1,6 @@
 """The gateway's own addresses, all under ``/-/``."""
 
+import hmac
 import logging
 from typing import Any
 from urllib.parse import parse_qsl
@@ -8,8 +9,9 @@ import msgspec
 from channels.consumer import AsyncConsumer
 
 from .. import pages
+from ..config import read_secret
 from ..core import Gateway
-from ..forwarding import cookies_of, header, same_origin
+from ..forwarding import bearer_of, cookies_of, header, same_origin
 from ..gate import Scope, TurnedAway, plain_cookies
 from ..pages import Action, Page
 from ..signin import CALLBACK, SIGNOUT, ServerSilent, SignInError
@@ -26,6 +28,10 @@ class OwnConsumer(AsyncConsumer):
         if scope["raw_path"] in (b"/-/health", b"/-/ready"):
             ready = scope["raw_path"] == b"/-/health" or gateway.tunnel.connected
             await _send_json(send, 200 if ready else 503, _health(gateway))
+            return
+        if scope["raw_path"] == b"/-/metrics" and _may_count(gateway, scope):
+            text = gateway.metrics.text(gateway.access)
+            await _send(send, 200, b"text/plain; version=0.0.4", text.encode())
             return
         try:
             answer = await _page(gateway, scope)
@@ -88,10 +94,22 @@ def _sign_out(gateway: Gateway, scope: Scope) -> TurnedAway:
     return TurnedAway(location=gateway.config.server_public + "/", fields=gateway.signin.sign_out())
 
 
+def _may_count(gateway: Gateway, scope: Scope) -> bool:
+    """Return whether the request shows the secret that ``metrics_token_file`` names."""
+    path = gateway.config.metrics_token_file
+    if path is None:
+        return False
+    shown = bearer_of(scope["headers"]) or ""
+    return hmac.compare_digest(shown.encode(), read_secret(path).encode())
+
+
 async def _send_json(send: Send, status: int, content: Any) -> None:
-    body = msgspec.json.encode(content)
+    await _send(send, status, b"application/json", msgspec.json.encode(content))
+
+
+async def _send(send: Send, status: int, kind: bytes, body: bytes) -> None:
     fields = [
-        (b"content-type", b"application/json"),
+        (b"content-type", kind),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
     ]

@@ -96,9 +96,9 @@ class Passage:
         return client[0] if client else "unknown"
 
     def note_as(self, method: str, status: int, seconds: float) -> None:
-        """Write the line of the access log; 499 stands for a client that went away first."""
+        """Write down that it is over."""
         what = (method, self.scope["raw_path"])
-        self.gateway.log.add(self.client, self.user, what, status or 499, seconds)
+        self.gateway.note("consumers", (self.client, self.user), what, status, seconds)
 
     def target(self, strip: bytes) -> bytes:
         """Return what the app is asked for, less the prefix ``strip``."""

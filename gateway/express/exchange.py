@@ -266,7 +266,7 @@ class Exchange:
         stream.receiver = None
         client.transport.write(head)
         self._release()
-        address = client.client[0] if client.client else "-"
+        address = client.client[0] if client.client else "unknown"
         socket = Socket(client.gateway, self._admitted, stream, (address, self._head.path))
         early = (client.leave(), self._response.rest)
         socket.begin(client.transport, client.server_state, early)
@@ -289,9 +289,9 @@ class Exchange:
         self._client.gateway.access.release(self._admitted.question, self)
 
     def _note(self) -> None:
-        """Write the line of the access log; 499 stands for a client that went away first."""
+        """Write down that it is over."""
         client, head = self._client.client, self._head
         what = ("WEBSOCKET" if head.fields.websocket else head.method, head.path)
-        user, seconds = self._admitted.grant.user, time.monotonic() - self._began
-        log = self._client.gateway.log
-        log.add(client[0] if client else "-", user, what, self._status or 499, seconds)
+        who = (client[0] if client else "unknown", self._admitted.grant.user)
+        seconds = time.monotonic() - self._began
+        self._client.gateway.note("express", who, what, self._status, seconds)

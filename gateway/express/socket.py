@@ -24,7 +24,16 @@ RESTART, APP_LOST, REVOKED = 1012, 1014, 3003
 class Socket:
     """What outlives the handshake: under which grant it is open, and what to note at its end."""
 
-    __slots__ = ("_admitted", "_app", "_began", "_browser", "_gateway", "_noted", "_stream")
+    __slots__ = (
+        "_admitted",
+        "_app",
+        "_began",
+        "_browser",
+        "_gateway",
+        "_noted",
+        "_stream",
+        "traffic",
+    )
 
     def __init__(
         self, gateway: Gateway, admitted: Admitted, stream: Splice, noted: tuple[str, bytes]
@@ -32,6 +41,7 @@ class Socket:
         self._gateway = gateway
         self._admitted = admitted
         self._stream = stream
+        self.traffic = gateway.metrics.traffic
         self._noted = noted  # the client's address and the path
         self._began = time.monotonic()
         self._browser = _Browser(self)
@@ -76,7 +86,8 @@ class Socket:
         gateway.pool.discard((admitted.grant.node, admitted.grant.app_id), self._stream)
         address, path = self._noted
         seconds = time.monotonic() - self._began
-        gateway.log.add(address, admitted.grant.user, ("WEBSOCKET", path), 101, seconds)
+        who = (address, admitted.grant.user)
+        gateway.note("express", who, ("WEBSOCKET", path), 101, seconds)
 
 
 class _Browser(Side):
@@ -84,6 +95,10 @@ class _Browser(Side):
         super().__init__()
         self._socket = socket
         self.open: set[object] = set()
+
+    def data_received(self, data: bytes) -> None:
+        self._socket.traffic.sent += len(data)
+        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open.discard(self)
@@ -103,6 +118,7 @@ class _App(Side):
 
     def data_received(self, data: bytes) -> None:
         self.frames.feed(data)
+        self._socket.traffic.received += len(data)
         super().data_received(data)
 
     def eof_received(self) -> bool:

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from ..metrics import Traffic
 from .connect import splice
 from .errors import AppUnreachable
 from .splice import Splice
@@ -20,7 +21,8 @@ FRESH_SECONDS = 0.5
 class Pool:
     """Connections to apps by ``(node, app_id)``: idle ones to use again, open ones counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
         self._idle: dict[tuple[str, str], deque[Splice]] = {}
         self._open: dict[tuple[str, str], int] = {}
 
@@ -44,10 +46,12 @@ class Pool:
             raise AppUnreachable("Too many connections to this app are open; close some tabs.")
         self._open[key] = self._open.get(key, 0) + 1
         try:
-            return await splice(connect, key[1])
+            stream = await splice(connect, key[1])
         except BaseException:
             self._forget(key)
             raise
+        stream.traffic = self._traffic
+        return stream
 
     def give_back(self, key: tuple[str, str], stream: Splice) -> None:
         """Keep a connection whose last response was read to its end."""

@@ -4,6 +4,7 @@ import asyncio
 from typing import Protocol
 
 from ..forwarding import Header
+from ..metrics import Traffic
 
 #: Bytes read ahead of a slow browser before the app is made to wait.
 HIGH_WATER = 256 * 1024
@@ -39,21 +40,23 @@ class Splice(asyncio.Protocol):
         self.ended = False
         self.receiver: Receiver | None = None
         self.inject: tuple[Header, ...] = ()
-        self.uses = 0
         #: Whether the app is asked for what follows its address's prefix.
         self.strip = False
+        self.uses = 0
+        self.traffic = Traffic()
         self.idle_since = 0.0
-
-    # --- asyncio.Protocol ------------------------------------------------------------------------
 
     def stripped(self, prefix: bytes) -> bytes:
         """Return what paths lose on the way to the app: its ``prefix``, or nothing."""
         return prefix if self.strip else b""
 
+    # --- asyncio.Protocol ------------------------------------------------------------------------
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
+        self.traffic.received += len(data)
         if self.receiver is not None:
             self.receiver.from_app(data)
             return
@@ -124,6 +127,7 @@ class Splice(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if not self.ended:
+            self.traffic.sent += len(data)
             self._transport.write(data)  # type: ignore[union-attr]
 
     async def drain(self) -> None:

@@ -349,3 +349,21 @@ def test_after_an_early_answer_the_body_is_not_read_as_a_request(talk):
     talk.browser.hears_until(b"no")
     talk.browser.says(smuggled[5:] + talk.request("next"))
     assert talk.app().hears_head().first.startswith(f"GET {talk.opened.prefix}next ")
+
+
+# --- what is counted -----------------------------------------------------------------------------
+
+
+def test_requests_take_the_way_that_was_chosen(site, talk):
+    counted = f'way="{site.way}",status="299"'
+    assert counted not in site.metrics()
+    app, _ = talk.asks()
+    app.says(b"HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\n")
+    talk.browser.hears_head()
+    assert counted + "} 1" in site.metrics()
+
+
+def test_metrics_are_shown_for_their_secret_only(site):
+    with site.client() as client:
+        for shown in ({}, {"Authorization": "Bearer wrong"}):
+            assert client.get(f"{site.url}/-/metrics", headers=shown).status_code == 404

@@ -31,6 +31,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+SECRET_KEY = "k" * 50
+
+
 class GatewayProcess:
     """A gateway as on a site, for the server and the node of a ``Site``."""
 
@@ -39,7 +42,7 @@ class GatewayProcess:
         self.url = f"http://127.0.0.1:{port}"
         self._place = site.directory / f"gateway-{port}"
         self._place.mkdir(exist_ok=True)
-        for name, secret in (("credential", site.credential), ("secret_key", "k" * 50)):
+        for name, secret in (("credential", site.credential), ("secret_key", SECRET_KEY)):
             path = self._place / name
             path.write_text(secret)
             path.chmod(0o600)
@@ -50,6 +53,7 @@ class GatewayProcess:
             "public_url": self.url,
             "credential_file": str(self._place / "credential"),
             "secret_key_file": str(self._place / "secret_key"),
+            "metrics_token_file": str(self._place / "secret_key"),
         }
         (self._place / "gateway.json").write_bytes(msgspec.json.encode(wanted | config))
 
@@ -215,6 +219,13 @@ class Site:
 
     def set(self, event: asyncio.Event) -> None:
         self.thread.loop.call_soon_threadsafe(event.set)
+
+    def metrics(self) -> str:
+        """Return what Prometheus would read."""
+        shown = {"Authorization": "Bearer " + SECRET_KEY}
+        answer = httpx.get(f"{self.url}/-/metrics", headers=shown, trust_env=False)
+        assert answer.status_code == 200
+        return answer.text
 
     def resident(self) -> int:
         """Return the gateway's resident memory in bytes."""

@@ -1,0 +1,80 @@
+"""What Prometheus reads at ``/-/metrics``: counts since the start, in its text format.
+
+A few integers that are added to; nothing here costs a request more than that.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from .access import Access
+
+#: Upper bounds in seconds of the buckets that durations are counted in.
+BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)
+
+
+class Traffic:
+    """Bytes from and to apps, by any number of connections."""
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.sent = 0
+
+
+class Metrics:
+    """Counts of requests by way and status, and of how long they took."""
+
+    def __init__(self) -> None:
+        self.traffic = Traffic()
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._buckets = [0] * (len(BUCKETS) + 1)
+        self._seconds = 0.0
+        self.failed = 0
+
+    def count(self, way: str, status: int, seconds: float) -> None:
+        """Note one finished request; a WebSocket ends with status 101."""
+        self._requests[way, status] += 1
+        if status == 502:
+            self.failed += 1
+        if status != 101:  # how long a WebSocket was open says nothing about speed
+            self._seconds += seconds
+            for number, bound in enumerate(BUCKETS):
+                if seconds <= bound:
+                    self._buckets[number] += 1
+                    return
+            self._buckets[-1] += 1
+
+    def text(self, access: Access) -> str:
+        """Return all of it."""
+        requests = [
+            (f'{{way="{way}",status="{status}"}}', count)
+            for (way, status), count in sorted(self._requests.items())
+        ]
+        lines = [
+            *_metric("requests_total", "counter", requests),
+            *_metric("request_seconds", "histogram", self._histogram()),
+            *_metric("open_connections", "gauge", [("", access.open_count)]),
+            *_metric("access_hits_total", "counter", [("", access.hits)]),
+            *_metric("access_misses_total", "counter", [("", access.misses)]),
+            *_metric("app_errors_total", "counter", [("", self.failed)]),
+            *_metric("app_bytes_total", "counter", [
+                ('{direction="from"}', self.traffic.received),
+                ('{direction="to"}', self.traffic.sent),
+            ]),
+        ]  # fmt: skip
+        return "\n".join([*lines, ""])
+
+    def _histogram(self) -> Iterable[tuple[str, float]]:
+        total = 0
+        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self._buckets, strict=True):
+            total += count
+            yield f'_bucket{{le="{bound}"}}', total
+        yield "_sum", self._seconds
+        yield "_count", total
+
+
+def _metric(name: str, kind: str, values: Iterable[tuple[str, float]]) -> list[str]:
+    name = f"aen_gateway_{name}"
+    return [f"# TYPE {name} {kind}", *(f"{name}{labels} {value:g}" if isinstance(value, float)
+            else f"{name}{labels} {value}" for labels, value in values)]  # fmt: skip

@@ -1,0 +1,40 @@
+"""What Prometheus reads."""
+
+from gateway.access import Access
+from gateway.metrics import Metrics
+
+
+def text(metrics):
+    return metrics.text(Access(None, max_ttl=1, grace=0)).splitlines()
+
+
+def test_requests_are_counted_by_way_and_status():
+    metrics = Metrics()
+    for status in (200, 200, 404):
+        metrics.count("express", status, 0.01)
+    lines = text(metrics)
+    assert 'aen_gateway_requests_total{way="express",status="200"} 2' in lines
+    assert 'aen_gateway_requests_total{way="express",status="404"} 1' in lines
+
+
+def test_durations_are_counted_in_buckets_that_hold_the_smaller_ones_too():
+    metrics = Metrics()
+    for seconds in (0.0005, 0.02, 100.0):
+        metrics.count("consumers", 200, seconds)
+    lines = text(metrics)
+    assert 'aen_gateway_request_seconds_bucket{le="0.001"} 1' in lines
+    assert 'aen_gateway_request_seconds_bucket{le="0.025"} 2' in lines
+    assert 'aen_gateway_request_seconds_bucket{le="+Inf"} 3' in lines
+    assert "aen_gateway_request_seconds_count 3" in lines
+
+
+def test_a_websocket_is_a_request_without_a_duration():
+    metrics = Metrics()
+    metrics.count("express", 101, 3600.0)
+    assert "aen_gateway_request_seconds_count 0" in text(metrics)
+
+
+def test_answers_that_an_app_did_not_give_are_errors():
+    metrics = Metrics()
+    metrics.count("express", 502, 0.1)
+    assert "aen_gateway_app_errors_total 1" in text(metrics)
