@@ -8,20 +8,17 @@ import contextlib
 import hashlib
 import os
 import secrets
-import struct
 from pathlib import Path
 
 from compute_agent.host.permissions.policy import Policy
 from compute_agent.host.permissions.reach import Reach
+from compute_agent.host.permissions.records import Records, pack, unpack
 
 #: File systems on this machine whose inodes tell each change by its time.
 _TELLING = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "overlay", "zfs", "bcachefs"}
 _MAGIC = b"AENpass1"
-_RECORD = struct.Struct("=Q16s")
 _LARGEST = 512 * 2**20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-Records = dict[int, bytes]
 
 
 def is_telling(reach: Reach) -> bool:
@@ -72,12 +69,3 @@ def save(path: Path, key: bytes, records: Records) -> None:
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
-
-
-def pack(records: Records) -> bytes:
-    return b"".join(_RECORD.pack(inode, digest) for inode, digest in records.items())
-
-
-def unpack(data: bytes) -> Records:
-    """Return the records in ``data``; raises ``struct.error`` for a part of one."""
-    return dict(_RECORD.iter_unpack(data))

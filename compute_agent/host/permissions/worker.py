@@ -8,6 +8,7 @@ left once it has seen enough. It ends when its input does.
 
 import contextlib
 import marshal
+import os
 import struct
 import sys
 from typing import IO, Any
@@ -37,11 +38,9 @@ def receive(pipe: IO[bytes]) -> Any:
 
 
 def main() -> None:
-    import os
-
-    sys.path.insert(0, os.path.abspath(__file__ + "/../../../.."))
-    from compute_agent.host.permissions import known
+    _find_package()
     from compute_agent.host.permissions.policy import Policy
+    from compute_agent.host.permissions.records import unpack
     from compute_agent.host.permissions.rules import Override, Rules
     from compute_agent.host.permissions.walk import Walk
 
@@ -49,7 +48,7 @@ def main() -> None:
     fields, overrides, records, marked = receive(incoming)
     rules = Rules(*fields)._replace(overrides=tuple(Override(*one) for one in overrides))
     walk = Walk(int(sys.argv[1]), Policy(rules), marked=marked, own_directory=True)
-    walk.known = known.unpack(records)
+    walk.known = unpack(records)
     send(outgoing, None)
     while True:
         places = receive(incoming)
@@ -60,6 +59,18 @@ def main() -> None:
             send(outgoing, (error.errno, error.filename, {}, []))
             return
         send(outgoing, (0, None, walk.tally.message(), places))
+
+
+def _find_package() -> None:
+    """Make our modules known, but not all that the agent needs of them.
+
+    To import that takes longer than a small tree to visit.
+    """
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path.insert(0, os.path.abspath(here + "/../../.."))
+    package = type(sys)("compute_agent.host.permissions")
+    package.__path__ = [here]
+    sys.modules[package.__name__] = package
 
 
 if __name__ == "__main__":

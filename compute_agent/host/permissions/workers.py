@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from compute_agent.host import ours, privileges
-from compute_agent.host.permissions import known
 from compute_agent.host.permissions.policy import Policy
+from compute_agent.host.permissions.records import Records, pack
 from compute_agent.host.permissions.tally import Tally
 from compute_agent.host.permissions.walk import Place
 from compute_agent.host.permissions.worker import receive, send
@@ -63,11 +63,11 @@ class _Worker:
 class Workers:
     """As many processes as there are processors, four at most."""
 
-    def __init__(self, root: int, policy: Policy, records: known.Records, marked: bool) -> None:
+    def __init__(self, root: int, policy: Policy, records: Records, marked: bool) -> None:
         rules = policy.rules
         fields = (*map(_plain, rules[:-1]),)
         overrides = [tuple(override) for override in rules.overrides]
-        setup = (fields, overrides, known.pack(records), marked)
+        setup = (fields, overrides, pack(records), marked)
         count = min(_MOST, len(os.sched_getaffinity(0)))
         self._all = [_Worker(root, setup) for _ in range(count)]
         self._poll = select.poll()
