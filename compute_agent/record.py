@@ -18,9 +18,12 @@ from compute_agent.applog import Tail
 from compute_agent.host.cgroups import Usage
 from compute_agent.protocol import AppStatus, Launch, Step
 from compute_agent.protocol.messages import AppState
+from compute_agent.splice import Traffic
 
 _log = logging.getLogger(__name__)
 LOG_LINES = 200
+#: It is worth a report that an app was used this many seconds later than was last said.
+ACTIVITY_STEP = 60.0
 ENDED: frozenset[AppState] = frozenset({"stopped", "failed"})
 
 
@@ -43,6 +46,8 @@ class Stored(Struct):
     #: The server wants no more of it than that it ends.
     unwanted: bool = False
     ended: float | None = None
+    #: Processor time in seconds, and when it was read, by the machine's steady clock.
+    spent: tuple[float, float] | None = None
 
 
 class Record:
@@ -72,7 +77,12 @@ class Record:
         self._mend = stored.status.mend
         self._memory = stored.status.memory
         self._processors = stored.status.processors
-        self._spent: tuple[float, float] | None = None
+        self._spent = stored.spent
+        self._active_at = stored.status.active_at
+        #: Of its connections; an app that is asked for its use does not count them.
+        self.traffic = Traffic()
+        #: When it is asked next, by the loop's clock.
+        self.ask_at = 0.0
         self._killed = 0
         self._exit_code = stored.status.exit_code
 
@@ -85,6 +95,11 @@ class Record:
     @property
     def lines(self) -> list[str]:
         return list(self._log)
+
+    @property
+    def active_at(self) -> float | None:
+        """When it was last used, as Unix time."""
+        return self._active_at
 
     @property
     def is_over(self) -> bool:
@@ -130,10 +145,20 @@ class Record:
         self._account, self.uid = name, uid
         self._changed(self)
 
-    def note_usage(self, usage: Usage, now: float) -> None:
+    def note_active(self, at: float) -> None:
+        """Take ``at`` (Unix time) as the last sign of use, unless a later one is known."""
+        if self._active_at is not None and at <= self._active_at:
+            return
+        self._active_at = at
+        told = self.status.active_at
+        if told is None or at - told >= ACTIVITY_STEP:
+            self._changed(self)
+
+    def note_usage(self, usage: Usage, now: float) -> float | None:
         """Report a changed use, where it changed by a twentieth, and processes lost to it.
 
-        ``now`` is in seconds of any clock that only goes forward.
+        ``now`` is ``time.monotonic()``, which goes on over a restart of the agent. Returns how many
+        processors were in use since the last call; ``None`` where that is not known.
         """
         if usage.killed and usage.killed > self._killed:
             self.say("memory", "a process was ended by the system: too much memory was used")
@@ -143,6 +168,7 @@ class Record:
         if changed:
             self._memory, self._processors = usage.memory, processors
             self._changed(self)
+        return processors
 
     def _processors_since(self, spent: float | None, now: float) -> float | None:
         """Return how many processors it used since the last call, to a hundredth."""
@@ -175,6 +201,7 @@ class Record:
             memory=self._memory,
             processors=self._processors,
             exit_code=self._exit_code,
+            active_at=self._active_at,
         )
         self.save()
 
@@ -195,6 +222,7 @@ class Record:
             stopping=self.stopping,
             unwanted=self.unwanted,
             ended=self.ended,
+            spent=self._spent,
         )
         write_private(self.directory / "record.json", msgspec.json.encode(stored))
 

@@ -112,6 +112,7 @@ class Api:
         app = await _reach(record)
         header = ("AEN-Inject", encode(self._inject(record)).decode())
         client = await exchange.upgrade(UPGRADE, [header])
+        client.traffic = app.traffic = record.traffic
         link(client, app)
 
     def _inject(self, record: Record) -> Inject:

@@ -11,10 +11,25 @@ from typing import cast
 WRITE_LIMIT = 256 * 1024
 
 
+class Traffic:
+    """Whether bytes went by, on all connections that share it."""
+
+    __slots__ = ("moved",)
+
+    def __init__(self) -> None:
+        self.moved = False
+
+    def take(self) -> bool:
+        """Say whether bytes went by since the last call."""
+        moved, self.moved = self.moved, False
+        return moved
+
+
 class Side(asyncio.Protocol):
     """One of the two connections. ``link`` joins it with the other; until then it reads nothing."""
 
     def __init__(self) -> None:
+        self.traffic = Traffic()
         self.transport: asyncio.Transport | None = None
         self._other: Side | None = None
         self._ended = False
@@ -31,6 +46,7 @@ class Side(asyncio.Protocol):
         transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
+        self.traffic.moved = True
         transport = self._other and self._other.transport
         if transport and not transport.is_closing():
             transport.write(data)

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from compute_agent import appdir, runners, watching
+from compute_agent.activity import Activity
 from compute_agent.applog import Tail, last_meaningful
 from compute_agent.catalog import Catalog
 from compute_agent.config import Config
@@ -69,6 +70,7 @@ class Supervisor:
         self._launcher = Launcher(config, catalog, self._passed)
         self._removals = Removals(self._launcher, self.registry)
         self._questions = Questions(config, self._launcher.projects, self.registry)
+        self._activity = Activity(catalog)
         self._runners: dict[str, runners.Runner] = {}
         self._cancelled: dict[str, threading.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -395,8 +397,11 @@ class Supervisor:
             if usage is None:
                 stats = stats or process.all_stats()
                 below = process.descendants(runner.identity.pid, stats)
-                usage = Usage(memory=sum(stat.memory for stat in below))
-            app.note_usage(usage, time.monotonic())
+                memory, cpu = sum(stat.memory for stat in below), sum(stat.cpu for stat in below)
+                usage = Usage(memory=memory, cpu=cpu)
+            self._activity.note(app, app.note_usage(usage, time.monotonic()))
+            if self._activity.is_due(app):
+                self._begin(self._activity.ask(app))
 
     # --- tasks ---
 
@@ -416,6 +421,8 @@ class Supervisor:
             self._watcher.stop()
         self._launcher.passes.release()
         self._questions.release()
+        for app in self.registry.live:
+            app.save()  # with the processor time, by which the next agent sees what it missed
         for task in self._tasks:
             task.cancel()
         for runner in self._runners.values():

@@ -12,6 +12,7 @@ from pathlib import Path
 _CREDENTIALS = struct.Struct("3i")
 _BUSY_RETRY = 0.005
 _PATIENCE = 5.0
+_LARGEST = 1 << 20
 
 
 class WrongPeer(ConnectionError):
@@ -52,6 +53,39 @@ def _try_connect(sock: socket.socket, path: Path) -> bool:
     return True
 
 
+async def get(path: Path, uid: int, target: str, headers: dict[str, str]) -> tuple[int, bytes]:
+    """Return status and body of ``GET target`` at the app of user ``uid``.
+
+    Raises ``OSError`` where it can't be reached, ``ValueError``, ``EOFError`` or
+    ``asyncio.LimitOverrunError`` for what is no answer or is longer than a megabyte.
+    """
+    sock = await connect(path, uid)
+    reader, writer = await asyncio.open_unix_connection(sock=sock)
+    try:
+        # Version 1.0 has no chunks: the body ends with the connection.
+        writer.write(_request(target, "HTTP/1.0", headers))
+        head = await reader.readuntil(b"\r\n\r\n")
+        return int(head.split(b" ")[1]), await _rest(reader)
+    except IndexError:
+        raise ValueError("no HTTP") from None
+    finally:
+        writer.close()
+
+
+async def _rest(reader: asyncio.StreamReader) -> bytes:
+    try:
+        await reader.readexactly(_LARGEST)
+    except asyncio.IncompleteReadError as ended:
+        return ended.partial
+    raise ValueError("too long")
+
+
+def _request(target: str, version: str, headers: dict[str, str]) -> bytes:
+    lines = [f"GET {target} {version}", "Host: localhost", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
 async def answers(path: Path, uid: int, target: str, headers: dict[str, str]) -> int | None:
     """Return the status of ``GET target`` at the app, or ``None`` while it gives none."""
     try:
@@ -62,9 +96,7 @@ async def answers(path: Path, uid: int, target: str, headers: dict[str, str]) ->
         return None
     reader, writer = await asyncio.open_unix_connection(sock=sock)
     try:
-        lines = [f"GET {target} HTTP/1.1", "Host: localhost", "Connection: close"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        writer.write("\r\n".join([*lines, "", ""]).encode())
+        writer.write(_request(target, "HTTP/1.1", headers))
         status = (await reader.readline()).split(b" ")
         return int(status[1]) if len(status) > 1 and status[1].isdigit() else None
     except (OSError, ValueError):

@@ -11,16 +11,19 @@ from typing import NamedTuple
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Stat(NamedTuple):
-    """The part of ``/proc/<pid>/stat`` that we use; ``start`` is in clock ticks since boot."""
+    """The part of ``/proc/<pid>/stat`` that we use; ``start`` is in clock ticks since boot, ``cpu``
+    in seconds, that of children which were waited for included."""
 
     pid: int
     state: str
     parent: int
     start: int
     memory: int
+    cpu: float = 0.0
 
 
 def die_with_parent(sig: int = signal.SIGKILL) -> None:
@@ -44,7 +47,8 @@ def read_stat(pid: int) -> Stat | None:
     # The name in brackets may hold anything, spaces and brackets included.
     fields = text[text.rindex(b")") + 2 :].split()
     memory = int(fields[21]) * _PAGE
-    return Stat(pid, fields[0].decode(), int(fields[1]), int(fields[19]), memory)
+    cpu = sum(map(int, fields[11:15])) / _TICKS
+    return Stat(pid, fields[0].decode(), int(fields[1]), int(fields[19]), memory, cpu)
 
 
 def all_stats() -> list[Stat]:

@@ -135,6 +135,8 @@ class AppStatus(Struct, frozen=True, tag="app"):
     memory: int | None = None
     processors: float | None = None
     exit_code: int | None = None
+    #: When it was last used, as Unix time; ``None`` while it is not known.
+    active_at: float | None = None
 
 
 class AppOffer(Struct, frozen=True):
@@ -214,9 +216,9 @@ class Inject(Struct, frozen=True):
     """
 
     headers: dict[str, str] = {}
-
-
     strip: bool = False
+
+
 _command: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _report: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
 _encoder = msgspec.json.Encoder()

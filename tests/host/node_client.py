@@ -264,6 +264,21 @@ def running(node):
         node.end()
 
 
+def long_unused(node, *apps):
+    """Restart the agent as one that last saw these apps used an hour ago; return that time."""
+    before = time.time() - 3600
+    for app_id in apps:
+        until(lambda app_id=app_id: node.status(app_id)["active_at"], "its use is noted")
+    node.kill()
+    for app_id in apps:
+        path = node.directory(app_id) / "record.json"
+        stored = json.loads(path.read_text())
+        stored["status"]["active_at"] = before
+        path.write_text(json.dumps(stored | {"spent": None}))
+    node.start()
+    return before
+
+
 def small_apps(place):
     """Describe apps that run ``small_app.py``; return the settings of a node that offers them."""
     directory = place / "apps"

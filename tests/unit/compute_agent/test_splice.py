@@ -5,11 +5,16 @@ import socket
 
 import pytest
 
-from compute_agent.splice import WRITE_LIMIT, Side, link
+from compute_agent.splice import WRITE_LIMIT, Side, Traffic, link
 
 
 @pytest.fixture
-async def ends():
+def traffic():
+    return Traffic()
+
+
+@pytest.fixture
+async def ends(traffic):
     """The two outer ends of a splice, as (reader, writer) pairs."""
     loop = asyncio.get_running_loop()
     outer, sides = [], []
@@ -18,6 +23,7 @@ async def ends():
         outer.append(await asyncio.open_connection(sock=mine))
         _, side = await loop.create_connection(Side, sock=spliced)
         sides.append(side)
+    sides[0].traffic = sides[1].traffic = traffic
     sides[0].early = b"early "
     link(*sides)
     yield outer
@@ -31,6 +37,17 @@ async def test_bytes_go_both_ways_and_early_ones_first(ends):
     assert await second.readexactly(10) == b"early ping"
     to_second.write(b"pong")
     assert await first.readexactly(4) == b"pong"
+
+
+async def test_bytes_either_way_are_seen(ends, traffic):
+    (first, to_first), (second, to_second) = ends
+    assert await second.readexactly(6) == b"early "
+    assert traffic.take()
+    assert not traffic.take()
+    for sender, reader in ((to_first, second), (to_second, first)):
+        sender.write(b"x")
+        await reader.readexactly(1)
+        assert traffic.take()
 
 
 async def test_after_one_half_is_closed_the_other_goes_on(ends):

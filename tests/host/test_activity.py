@@ -1,0 +1,31 @@
+"""When an app was last used: real apps, and a real agent that watches them."""
+
+import pytest
+from node_client import long_unused, until
+
+pytestmark = pytest.mark.host
+
+
+def test_work_and_traffic_are_signs_of_use_and_waiting_is_none(small_node, people):
+    mira = people()
+    busy, visited, idle = (small_node.run("web", mira) for _ in range(3))
+    small_node.get(busy, "/spin")
+    before = long_unused(small_node, busy, visited, idle)
+
+    def used(app_id):
+        return small_node.status(app_id)["active_at"] > before
+
+    assert not used(visited)
+    small_node.get(visited, "/")
+    until(lambda: used(visited), "the traffic is noted")
+    until(lambda: used(busy), "the work is noted")
+    assert small_node.status(idle)["active_at"] == before
+
+
+def test_bytes_on_a_connection_that_is_open_long_are_signs_of_use(small_node, people):
+    app_id = small_node.run("web", people())
+    before = long_unused(small_node, app_id)
+    sock, _ = small_node.connect(app_id)
+    with sock:
+        sock.sendall(b"GET / HTTP/1.1\r\n")
+        until(lambda: small_node.status(app_id)["active_at"] > before, "the bytes are noted")
