@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 BENCHMARKS = {
     "start": "start_time.py",
     "gateway": "gateway_rate.py",
+    "environments": "environments.py",
     "permissions": "permission_pass.py",
 }
 

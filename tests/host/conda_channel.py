@@ -130,11 +130,13 @@ def add_python(channel):
     return version
 
 
-def add_ipykernel(channel, site_packages, version):
-    """Add what a kernel needs of an environment's packages as one, named ``ipykernel``."""
+def add_ipykernel(channel, site_packages, version, whole=False):
+    """Add what a kernel needs of an environment's packages, or all, as one named ``ipykernel``."""
     files = {}
-    heavy = ("__pycache__", "numpy", "pandas", "matplotlib", "PIL", "pillow", "fontTools", "pip",
-             "contourpy", "mpl_toolkits", "kiwisolver", "tests")  # fmt: skip
+    heavy = ["__pycache__"]
+    if not whole:
+        heavy += ["numpy", "pandas", "matplotlib", "PIL", "pillow", "fontTools", "pip", "contourpy",
+                  "mpl_toolkits", "kiwisolver", "tests"]  # fmt: skip
     for folder, names, found in os.walk(site_packages):
         names[:] = [name for name in names if name.split(".")[0] not in heavy]
         for file in found:
