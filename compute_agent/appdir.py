@@ -6,6 +6,7 @@ import os
 import resource
 import secrets
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from compute_agent.record import write_private
 
 #: The user's part, and what lies in it. Names are short because socket paths are.
 USER, SOCKET, RUNTIME, DATA, SERVE = "u", "s", "r", "d", "serve.py"
+#: How an app that has a port in place of the socket is run.
+RELAY = "relay.py"
 _LOG_BYTES = 1024 * 1024
 
 
@@ -73,6 +76,7 @@ class Prepared:
         self._conda = conda
         self._tools = f"{tools}:" if tools else ""
         self._confinement = confinement
+        self._port = ""
 
     def make_user_part(self, kernels: Sequence[Kernel]) -> None:
         """Make the user's part, with a description of each kernel.
@@ -84,6 +88,8 @@ class Prepared:
         (top / RUNTIME).mkdir(mode=0o700)
         if "serve" in self._descriptor.used:
             shutil.copyfile(serving.SERVE, top / SERVE)
+        if self._descriptor.has_port:
+            shutil.copyfile(serving.RELAY, top / RELAY)
         for kernel in kernels:
             environment = self._home / ENVIRONMENTS / kernel.environment
             place = top / DATA / "kernels" / kernel.name
@@ -100,11 +106,14 @@ class Prepared:
             os.chown(top, self._account.uid, self._account.gid)
 
     def spec(self, token: str) -> dict[str, Any]:
-        """Return the runner's instructions. Raises ``OSError``."""
+        """Return the runner's instructions. Raises ``OSError``, ``HostError``."""
         account = self._account
+        if self._descriptor.has_port:
+            port = self._confinement.ports.take(self._directory, account.uid)
+            self._port = str(port)
         kept_within = self._confinement.spec(self._directory.name, account, self._descriptor.limits)
         spec: dict[str, Any] = {
-            "argv": self._descriptor.command_line(self._values()),
+            "argv": self._command(),
             "env": self._variables(token),
             "cwd": str(self._home / self._descriptor.directory),
             "umask": 0o007 if account.group is not None else 0o077,
@@ -117,9 +126,18 @@ class Prepared:
             spec |= {"uid": account.uid, "gid": account.gid, "groups": list(account.groups)}
         return spec
 
+    def _command(self) -> list[str]:
+        command = self._descriptor.command_line(self._values())
+        if not self._descriptor.has_port:
+            return command
+        python = self._config.python or getattr(sys, "_base_executable", sys.executable)
+        relay, socket = self._directory / USER / RELAY, socket_path(self._directory)
+        return [python, "-I", "-S", str(relay), str(socket), self._port, *command]
+
     def _values(self) -> dict[str, str]:
         values = {
             "socket": str(socket_path(self._directory)),
+            "port": self._port,
             "urlPrefix": self._launch.url_prefix,
             "urlPath": self._launch.url_prefix.rstrip("/"),
             "serve": str(self._directory / USER / SERVE),

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from compute_agent import ports
 from compute_agent.config import Config
 from compute_agent.descriptor import Descriptor
 from compute_agent.protocol import AppOffer
@@ -33,10 +34,15 @@ class Catalog(Struct, frozen=True):
 
 
 def of_node(config: Config) -> Catalog:
-    """Return the apps of a node with this configuration."""
+    """Return the apps of a node with this configuration, as far as it can run them safely."""
     chosen = [OPTIONAL / f"{name}.json" for name in config.apps]
     own = _files(Path(config.apps_dir)) if config.apps_dir else []
-    return _load([*_files(BUILT_IN), *chosen, *own])
+    catalog = _load([*_files(BUILT_IN), *chosen, *own])
+    open_to_all = [app.name for app in catalog.apps.values() if app.has_port]
+    if open_to_all and (lack := ports.why_not()):
+        why = f"it listens on a port, and this node cannot keep other accounts from it: {lack}."
+        return catalog.without(open_to_all, why)
+    return catalog
 
 
 def load(*directories: Path) -> Catalog:

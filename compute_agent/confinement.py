@@ -14,7 +14,9 @@ from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
 from compute_agent.host.cgroups import Cgroups, Group, Limits, Usage
 from compute_agent.host.directories import make_owned, opened
+from compute_agent.host.errors import HostError
 from compute_agent.host.removal import remove_tree
+from compute_agent.ports import Ports
 
 _RUNNER = Path(__file__).parent / "runner/__main__.py"
 #: Where a view of an app's own puts the app's directory for temporary files.
@@ -39,6 +41,7 @@ class Confinement:
         self._config = config
         self._groups: Cgroups | None = None
         self._views = False
+        self.ports = Ports(Path(config.run_dir))
         self.lacks: list[str] = []
         # A person's group goes with their last app; none may begin meanwhile.
         self._changing = threading.Lock()
@@ -74,6 +77,7 @@ class Confinement:
 
     def tidy(self, app: str, uid: int) -> None:
         """Take away what was made for an app of which no process is left. Blocking."""
+        self.ports.free(Path(self._config.run_dir) / app)
         with self._changing:
             group = self._find(app, uid)
             if group is not None and not group.remove():
@@ -102,6 +106,10 @@ class Confinement:
                 f"Apps are limited process by process only: {self._groups.lack}. "
                 "docs/admin/apps.md says what that means."
             )
+        try:
+            self.ports.renew()
+        except HostError as error:
+            self.lacks.append(f"{error.cause} {error.mend}")
         if self._config.own_view:
             why = _why_no_views()
             self._views = not why

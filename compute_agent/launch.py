@@ -199,7 +199,8 @@ async def _step(record: Record, name: str) -> AsyncIterator[Callable[[str], None
 
 
 async def _answers(record: Record, descriptor: Descriptor, launch: Launch) -> bool:
-    target = launch.url_prefix + descriptor.readiness
+    below = launch.url_prefix if descriptor.prefix == "keep" else "/"
+    target = below + descriptor.readiness
     path = appdir.socket_path(record.directory)
     try:
         async with asyncio.timeout(descriptor.timeout):
