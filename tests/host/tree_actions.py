@@ -30,7 +30,8 @@ def write(path, mode):
 
 def edit(path):
     """Save as an editor does: a new file beside the old one, of the same mode, then a rename."""
-    new = path[:-40] + b".swp"
+    folder, name = os.path.split(path)
+    new = os.path.join(folder, name[:200] + b".swp")
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     os.fchmod(fd, os.stat(path).st_mode & 0o777)
     os.close(fd)
