@@ -9,6 +9,8 @@ from msgspec import Struct
 from compute_agent import ports
 from compute_agent.config import Config
 from compute_agent.descriptor import Descriptor
+from compute_agent.host import guarded, privileges
+from compute_agent.host.errors import HostError
 from compute_agent.protocol import AppOffer
 
 BUILT_IN = Path(__file__).parent / "apps.d"
@@ -37,7 +39,10 @@ def of_node(config: Config) -> Catalog:
     """Return the apps of a node with this configuration, as far as it can run them safely."""
     chosen = [OPTIONAL / f"{name}.json" for name in config.apps]
     own = _files(Path(config.apps_dir)) if config.apps_dir else []
-    catalog = _load([*_files(BUILT_IN), *chosen, *own])
+    unsafe = dict(_unsafe(own)) if privileges.serves_others() else {}
+    safe = [path for path in own if path not in unsafe]
+    catalog = _load([*_files(BUILT_IN), *chosen, *safe])
+    catalog = Catalog(catalog.apps, (*catalog.problems, *unsafe.values()))
     open_to_all = [app.name for app in catalog.apps.values() if app.has_port]
     if open_to_all and (lack := ports.why_not()):
         why = f"it listens on a port, and this node cannot keep other accounts from it: {lack}."
@@ -48,6 +53,15 @@ def of_node(config: Config) -> Catalog:
 def load(*directories: Path) -> Catalog:
     """Return the apps described in ``directories``; a later one replaces an earlier by name."""
     return _load([path for place in directories for path in _files(place)])
+
+
+def _unsafe(files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield each description that is not an administrator's alone, and that it is not used."""
+    for path in files:
+        try:
+            guarded.require(path)
+        except HostError as error:
+            yield path, f"{path} is not used: {error.cause} {error.mend}"
 
 
 def _files(directory: Path) -> list[Path]:

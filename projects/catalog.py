@@ -15,13 +15,20 @@ class Offer:
     title: str
     icon: str
     instance: AppInstance | None = None
+    category: str = ""
 
 
 def offers(project: Project, user: User) -> list[Offer]:
     """Return the apps of the project's node (or, before its first start, of its data center)."""
     newest = newest_instances(project, user)
     return [
-        Offer(app["name"], app["title"], app["icon"], newest.get(app["name"]))
+        Offer(
+            app["name"],
+            app["title"],
+            app["icon"],
+            newest.get(app["name"]),
+            app.get("category", ""),
+        )
         for app in of_project(project)
     ]
 

@@ -72,6 +72,7 @@ class Tile:
     icon: str
     instance: AppInstance | None
     url: str | None = None
+    category: str = ""
 
     @property
     def state(self) -> str:
@@ -133,7 +134,14 @@ class Workspace:
 def look(project: Project, user: User, problem: str = "") -> Workspace:
     """Return what a person sees of a project's apps now. ``problem``: why a request was refused."""
     tiles = [
-        Tile(offer.name, offer.title, offer.icon, offer.instance, _url(offer.instance))
+        Tile(
+            offer.name,
+            offer.title,
+            offer.icon,
+            offer.instance,
+            _url(offer.instance),
+            offer.category,
+        )
         for offer in catalog.offers(project, user)
     ]
     may_start = access.may(user, project, "start")

@@ -3,12 +3,13 @@
 import json
 import os
 import pwd
+import re
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
-from node_client import Node, as_user, running, until
+from node_client import CHECKOUT, Node, as_user, running, until
 
 from compute_agent import ports
 from compute_agent.catalog import OPTIONAL
@@ -150,6 +151,15 @@ def test_a_broken_description_takes_its_app_away_and_nothing_else(describe, peop
     assert node.run("files", people())
 
 
+def test_a_description_that_others_can_change_is_not_used(describe, place):
+    (place / "apps/files.json").write_text(json.dumps(files_by_port(icon="app")))
+    (place / "apps/files.json").chmod(0o666)
+    status = describe().call("GET", "/v1/health")[1]
+    [problem] = [text for text in status["problems"] if "files.json is not used" in text]
+    assert "Others than root can change" in problem
+    assert "files" not in [offer["name"] for offer in status["apps"]]
+
+
 def test_an_app_gets_its_variables_and_its_directory(describe, people):
     shown = {
         "name": "shown", "title": "Shown", "directory": "notes",
@@ -247,3 +257,19 @@ def test_an_app_with_a_port_that_ends_says_why(describe, people):
     status = node.wait(node.launch("files", people())[0], "failed")
     assert "No module named none" in status["cause"]
     assert "exit code 1" in status["cause"]
+
+
+# --- the manual ----------------------------------------------------------------------------------
+
+
+def test_the_manuals_own_app_runs_as_it_stands_there(describe, people, cache):
+    text = (CHECKOUT / "docs/admin/apps.md").read_text()
+    [described] = re.findall(r"```json\n( +\{\n.*?\n +\})\n +```", text, re.DOTALL)
+    node, mira = describe(json.loads(described)), people()
+    status = node.wait(node.launch("datasette", mira)[0], "failed")
+    assert "aen env install default datasette" in status["mend"]
+    install(cache, node, mira, "datasette")
+    app_id = node.run("datasette", mira)
+    code, page = node.get(app_id, f"/{mira}/demo/datasette/")
+    assert code == 200
+    assert f"/{mira}/demo/datasette/tables".encode() in page
