@@ -1,6 +1,7 @@
 """Reading the settings of a site from its environment, and refusing bad ones in plain words."""
 
 import os
+import re
 import stat
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -10,6 +11,9 @@ from django.core.exceptions import ImproperlyConfigured
 #: How Django's own generated example begins, and how many different characters a secret has.
 _EXAMPLE = "django-insecure-"
 _FEWEST = 8
+_APP = re.compile(r"[a-z][a-z0-9-]{1,31}")
+#: Hours; what a node reports of an app's use may be minutes old.
+_SHORTEST, _LONGEST = 0.1, 10_000
 
 
 def home() -> Path:
@@ -37,6 +41,37 @@ def secret(name: str) -> str:
     if mode & 0o077:
         raise ImproperlyConfigured(f"{path} can be read by others. Mend it with: chmod 600 {path}")
     return _long_enough(str(path), value)
+
+
+def hours(name: str) -> float:
+    """Return a number of hours, 0 where nothing is set. Raises ``ImproperlyConfigured``."""
+    return _hours(name, os.environ.get(name, "").strip() or "0")
+
+
+def hours_of_apps(name: str) -> dict[str, float]:
+    """Return hours by the app's name, of ``lab=24,terminal=2``. Raises ``ImproperlyConfigured``."""
+    found: dict[str, float] = {}
+    for item in filter(None, map(str.strip, os.environ.get(name, "").split(","))):
+        app, sign, value = (part.strip() for part in item.partition("="))
+        if not sign or not _APP.fullmatch(app) or app in found:
+            raise ImproperlyConfigured(
+                f"{name} has “{item}”. It names each app once, with its hours: lab=24,terminal=2"
+            )
+        found[app] = _hours(name, value)
+    return found
+
+
+def _hours(name: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if number != 0 and not _SHORTEST <= number <= _LONGEST:  # nan is not, either
+        raise ImproperlyConfigured(
+            f"{name} has “{value}” where hours are expected: a number from {_SHORTEST} to "
+            f"{_LONGEST}, or 0 for never."
+        )
+    return number
 
 
 def _long_enough(where: str, value: str) -> str:

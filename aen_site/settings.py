@@ -37,6 +37,9 @@ AEN_SINGLE_ACCOUNT = (
 AEN_ACCESS_TTL = float(os.environ.get("AEN_ACCESS_TTL", "10"))
 #: Seconds after which a start that says nothing any more counts as failed.
 AEN_START_TIMEOUT = float(os.environ.get("AEN_START_TIMEOUT", "120"))
+#: Hours after which an app that nobody uses is stopped, and the same for single apps; 0: never.
+AEN_IDLE_STOP = environment.hours("AEN_IDLE_STOP")
+AEN_IDLE_STOP_APPS = environment.hours_of_apps("AEN_IDLE_STOP_APPS")
 
 INSTALLED_APPS = [
     "aen_site.apps.AenSiteConfig",

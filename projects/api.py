@@ -1,5 +1,6 @@
 """REST: projects, their teams and apps."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 from django.conf import settings
@@ -10,7 +11,7 @@ from ninja import Router, Schema, Status
 from accounts.authz import Role
 from accounts.models import User
 
-from . import access, actions, catalog
+from . import access, actions, catalog, idle
 from .models import AppInstance, Project
 
 router = Router()
@@ -78,6 +79,9 @@ class AppOut(Schema):
     #: Bytes, and processors busy; ``None`` while they are not known.
     memory: int | None = None
     processors: float | None = None
+    #: When it was last used, and when it stops unless it is used; ``None`` where that is not known.
+    active_at: datetime | None = None
+    stops_at: datetime | None = None
 
 
 class OfferOut(Schema):
@@ -128,6 +132,8 @@ def _app_out(instance: AppInstance | None, app: str, user: User) -> dict[str, An
         "progress": instance.progress,
         "memory": instance.memory,
         "processors": instance.processors,
+        "active_at": instance.active_at,
+        "stops_at": idle.stops_at(instance),
         "url": catalog.url(instance),
     }
 
@@ -243,6 +249,14 @@ def stop(request: HttpRequest, owner: str, name: str, app: str) -> Status:
     _known(project, app, request.user)
     instance = actions.stop_app(project, app, by=request.user)
     return Status(202, _app_out(instance, app, request.user))
+
+
+@router.post("/{owner}/{name}/apps/{app}/keep", response=AppOut)
+def keep(request: HttpRequest, owner: str, name: str, app: str) -> dict[str, Any]:
+    """Have one's own running app count as used now, so that it is not stopped for want of use."""
+    project = _project(request, owner, name)
+    _known(project, app, request.user)
+    return _app_out(actions.keep_app(project, app, by=request.user), app, request.user)
 
 
 @router.get("/{owner}/{name}/apps/{app}", response=AppOut)

@@ -21,6 +21,7 @@ _SENTENCES: dict[str, tuple[str, str, str]] = {
     "app.start": ("is starting", "app", ""),
     "app.ready": ("opened", "app", ""),
     "app.stop": ("stopped", "app", ""),
+    "app.idle": ("stopped", "app", "without activity"),
     "app.reset": ("reset", "app", ""),
     "app.end": ("", "app", "has ended"),
     "app.fail": ("", "app", "failed"),

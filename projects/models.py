@@ -160,6 +160,9 @@ class AppInstance(models.Model):
     reported_at = models.DateTimeField(null=True)
     running_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    #: When it was last used, as its node saw it, and when its person asked to keep it.
+    active_at = models.DateTimeField(null=True)
+    kept_at = models.DateTimeField(null=True)
     #: The node was told that it may forget this run.
     forgotten = models.BooleanField(default=False)
     #: A failure that its person has not seen or reset yet.

@@ -16,7 +16,7 @@ from compute_agent.protocol import Command, Forget, Launch, Stop
 from datacenters.models import Node
 from datacenters.wire import Due
 
-from . import events, lifecycle
+from . import events, idle, lifecycle
 from .models import AppInstance
 from .specs import spec
 
@@ -59,7 +59,8 @@ def _command(row: AppInstance) -> Command:
 
 
 def heal() -> None:
-    """End the starts that will not come to anything, with the cause."""
+    """End the starts that will not come to anything, with the cause, and what nobody uses."""
+    idle.heal()
     now = timezone.now()
     for row in AppInstance.objects.filter(state__in=list(lifecycle.BUSY)).select_related("node"):
         last = row.reported_at or row.requested_at

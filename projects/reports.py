@@ -2,7 +2,7 @@
 
 import logging
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -46,7 +46,8 @@ def _app(node: Node, report: AppStatus) -> None:
         _after_the_end(node, instance, report)
         return
     while instance.state not in lifecycle.ENDED and report.revision > instance.revision:
-        if events.apply(instance, lifecycle.REPORTED[report.state], **_fields(report)):
+        fields = _fields(report, instance.cause)
+        if events.apply(instance, lifecycle.REPORTED[report.state], **fields):
             return
         if not events.reread(instance):
             return  # its project was deleted
@@ -69,7 +70,8 @@ def _find(node: Node, app_id: str) -> AppInstance | None:
     return instance
 
 
-def _fields(report: AppStatus) -> dict[str, Any]:
+def _fields(report: AppStatus, cause: str) -> dict[str, Any]:
+    """Return what to write down. ``cause``: why we asked for its end; a node does not know that."""
     fields: dict[str, Any] = {
         "revision": min(report.revision, LARGEST),
         "progress": [_step(step) for step in report.progress[-STEPS:]],
@@ -78,9 +80,20 @@ def _fields(report: AppStatus) -> dict[str, Any]:
         "processors": report.processors and max(0.0, min(report.processors, MOST_PROCESSORS)),
         "reported_at": timezone.now(),
     }
+    if report.active_at is not None:
+        fields["active_at"] = _not_later_than_now(report.active_at)
     if report.state in lifecycle.ENDED:
-        fields |= {"cause": report.cause[:400], "mend": report.mend[:400], "commanded_at": None}
+        fields |= {
+            "cause": report.cause[:400] or cause,
+            "mend": report.mend[:400],
+            "commanded_at": None,
+        }
     return fields
+
+
+def _not_later_than_now(at: float) -> datetime:
+    now = timezone.now()
+    return datetime.fromtimestamp(min(max(0.0, at), now.timestamp()), UTC)
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -40,6 +40,7 @@ _project = [
     path(f"{_PROJECT}/apps/stop", project.stop_all, name="stop-all"),
     path(f"{_PROJECT}/apps/<name:app>/start", project.start, name="start"),
     path(f"{_PROJECT}/apps/<name:app>/stop", project.stop, name="stop"),
+    path(f"{_PROJECT}/apps/<name:app>/keep", project.keep, name="keep"),
     path(f"{_PROJECT}/apps/<name:app>/reset", project.reset, name="reset"),
     path(_PERMISSIONS, permissions.permissions, name="permissions"),
     path(f"{_PERMISSIONS}/set", permissions.set_override, name="set-override"),

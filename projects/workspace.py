@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import User
 from compute_agent.protocol import STEPS
 
-from . import access, catalog
+from . import access, catalog, idle
 from .models import AppInstance, Project
 from .plain import plain
 
@@ -94,6 +94,18 @@ class Tile:
         return self.state in STARTING
 
     @property
+    def stops_in(self) -> int | None:
+        """Minutes until it is stopped because nobody uses it, when that is near."""
+        return idle.minutes_left(self.instance) if self.instance is not None else None
+
+    @property
+    def ended(self) -> str:
+        """Why it is stopped, where somebody may wonder."""
+        if self.instance is None or self.instance.state != "stopped":
+            return ""
+        return plain(self.instance.cause)
+
+    @property
     def elapsed(self) -> float | None:
         if not self.is_starting:
             return None
@@ -169,7 +181,7 @@ def _chosen(tiles: list[Tile]) -> Tile | None:
 
 def _seen(tiles: list[Tile], may_start: bool) -> str:
     facts = [
-        (t.name, t.title, t.state, i.pk.hex, i.revision, i.cause, t.url)
+        (t.name, t.title, t.state, i.pk.hex, i.revision, i.cause, t.url, t.stops_in)
         if (i := t.instance)
         else t.name
         for t in tiles
@@ -191,7 +203,7 @@ def _say(tiles: list[Tile]) -> str:
         recent = instance.ended_at and timezone.now() - instance.ended_at < JUST_NOW
         return f"{newest.title} is stopped" if recent else ""
     words = {
-        "running": "is running",
+        "running": "stops soon unless it is used" if newest.stops_in else "is running",
         "stopping": "is stopping",
         "failed": f"failed: {plain(instance.cause)}",
     }

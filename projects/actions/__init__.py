@@ -3,7 +3,15 @@
 Pages, REST, the admin and commands call these, and nothing else changes the rows.
 """
 
-from .apps import reset_app, start_app, stop_app, stop_instance, stop_project, stoppable
+from .apps import (
+    keep_app,
+    reset_app,
+    start_app,
+    stop_app,
+    stop_instance,
+    stop_project,
+    stoppable,
+)
 from .permissions import remove_override, set_override
 from .project import (
     DESCRIPTION_LIMIT,
@@ -21,6 +29,7 @@ __all__ = [
     "create_project",
     "delete_project",
     "drop_from_team",
+    "keep_app",
     "remove_member",
     "remove_override",
     "reset_app",

@@ -130,6 +130,14 @@ def ask_to_stop(instance: AppInstance, *, by: User | None) -> None:
                          app=instance.app, **whose)  # fmt: skip
 
 
+def keep_app(project: Project, app: str, *, by: User) -> AppInstance | None:
+    """Have one's own running app count as used now."""
+    access.require(by, project, "start")
+    own = AppInstance.objects.filter(slot=AppInstance.slot_of(project, by, app), state="running")
+    own.update(kept_at=timezone.now())
+    return catalog.newest_instances(project, by).get(app)
+
+
 def reset_app(project: Project, app: str, *, by: User) -> AppInstance | None:
     """Put a failed app back to stopped: its cause was read."""
     access.require(by, project, "start")

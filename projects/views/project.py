@@ -137,6 +137,14 @@ def stop(request: HttpRequest, owner: str, name: str, app: str) -> HttpResponse:
 
 @page
 @require_POST
+def keep(request: HttpRequest, owner: str, name: str, app: str) -> HttpResponse:
+    row = access.get_project(request.user, owner, name)
+    actions.keep_app(row, app, by=request.user)
+    return _after(request, row)
+
+
+@page
+@require_POST
 def reset(request: HttpRequest, owner: str, name: str, app: str) -> HttpResponse:
     row = access.get_project(request.user, owner, name)
     actions.reset_app(row, app, by=request.user)

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import time
+from datetime import timedelta
 
 import pytest
 from django.test import override_settings
@@ -76,6 +77,18 @@ def newest(app):
 def report(app, event, **fields):
     row = eventually(lambda: newest(app))
     assert events.apply(row, event, revision=row.revision + 1, **fields)
+
+
+def test_an_app_that_nobody_uses_is_kept_with_one_click(page, settings):
+    settings.AEN_IDLE_STOP = 8
+    page.goto(FORECAST)
+    assert page.locator("#act-terminal-keep").count() == 0
+    used = timezone.now() - timedelta(hours=8) + timedelta(minutes=8, seconds=50)
+    AppInstance.objects.filter(pk=newest("terminal").pk).update(active_at=used, running_at=used)
+    page.wait_for_selector("#tile-terminal:has-text('Stops in 9 min unless it is used')")
+    page.click("#act-terminal-keep")
+    page.wait_for_selector("#act-terminal-keep", state="detached")
+    assert newest("terminal").kept_at is not None
 
 
 def test_a_start_is_shown_step_by_step_and_opens_in_its_own_tab(page):

@@ -4,10 +4,11 @@ import json
 import os
 import pwd
 import uuid
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from node_client import until
+from node_client import long_unused, until
 from websockets.sync.client import connect
 
 pytestmark = pytest.mark.host
@@ -38,8 +39,8 @@ class Kernel:
     def __exit__(self, *error):
         self._connecting.__exit__(*error)
 
-    def run(self, code):
-        """Run a cell and return what it prints."""
+    def send(self, code):
+        """Have a cell run; return the id of the message."""
         header = {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "session": "s",
                   "username": "u", "version": "5.3", "date": "2025-01-01T00:00:00Z"}  # fmt: skip
         content = {"code": code, "silent": False, "store_history": False,
@@ -48,10 +49,14 @@ class Kernel:
             "header": header, "parent_header": {}, "metadata": {}, "content": content,
             "channel": "shell", "buffers": [],
         }))  # fmt: skip
-        printed = ""
+        return header["msg_id"]
+
+    def run(self, code):
+        """Run a cell and return what it prints."""
+        asked, printed = self.send(code), ""
         while True:
             message = json.loads(self._socket.recv(timeout=60))
-            if message["parent_header"].get("msg_id") != header["msg_id"]:
+            if message["parent_header"].get("msg_id") != asked:
                 continue
             if message["msg_type"] == "stream":
                 printed += message["content"]["text"]
@@ -144,6 +149,45 @@ def test_the_terminal_app_opens_a_terminal(node, people):
             return wanted in seen[0].replace("\r\n", "").replace("\n", "")
 
         until(shows, f"the terminal shows {wanted}")
+
+
+def last_activity(node, app_id, prefix, what):
+    [thing] = api(node, app_id, prefix, what)
+    return datetime.fromisoformat(thing["last_activity"]).timestamp()
+
+
+def first_sign_of_use(node, app_id):
+    """What the agent finds out of an app that it believes unused for an hour."""
+    before = long_unused(node, app_id)
+    return until(lambda: (at := node.status(app_id)["active_at"]) > before and at, "asked for it")
+
+
+def test_a_kernel_was_used_when_it_last_did_something(node, lab):
+    _, app_id, prefix, kernel_id = lab
+    with Kernel(node, app_id, prefix, kernel_id) as kernel:
+        kernel.run("1")
+    found = first_sign_of_use(node, app_id)
+    last = last_activity(node, app_id, prefix, "kernels")
+    assert found == pytest.approx(last, abs=0.01)
+
+
+def test_a_kernel_at_work_is_used_also_when_it_says_and_computes_nothing(node, lab):
+    _, app_id, prefix, kernel_id = lab
+    with Kernel(node, app_id, prefix, kernel_id) as kernel:
+        kernel.send("import time; time.sleep(600)")
+        until(lambda: api(node, app_id, prefix, "kernels")[0]["execution_state"] == "busy", "busy")
+    last = last_activity(node, app_id, prefix, "kernels")
+    assert first_sign_of_use(node, app_id) > last + 0.01
+
+
+def test_a_terminal_was_used_when_it_last_showed_something(node, people):
+    mira = people()
+    app_id = node.run("terminal", mira)
+    prefix = f"/{mira}/demo/terminal/"
+    node.get(app_id, f"{prefix}aen/terminal")
+    found = first_sign_of_use(node, app_id)
+    last = last_activity(node, app_id, prefix, "terminals")
+    assert found == pytest.approx(last, abs=0.01)
 
 
 @pytest.mark.parametrize(("app", "landing"), [("notebook", "tree"), ("lab", "lab")])
