@@ -7,6 +7,7 @@ Needs root. Run: ``python tests/bench/permission_pass.py [rounds]``.
 """
 
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -59,9 +60,15 @@ def ours(root, team, known=None):
 
 
 def seconds(work):
-    began = time.monotonic()
+    """Return (seconds that passed, seconds of processor) for ``work`` and its processes."""
+    began, used = time.monotonic(), processor()
     work()
-    return time.monotonic() - began
+    return time.monotonic() - began, processor() - used
+
+
+def processor():
+    every = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in every)
 
 
 def measure(place, rounds):
@@ -93,13 +100,16 @@ def measure(place, rounds):
 
 def table(found):
     """Return the lines of the table: medians, and the median of the ratios round by round."""
-    yield "100,000 entries, seconds                  median    min    max   × setfacl, same work"
-    for name, times in found.items():
+    yield "100,000 entries                         seconds    min    max    CPU   × setfacl, same work"
+    for name, rounds in found.items():
+        times = [took for took, _ in rounds]
         peer = found["setfacl, unchanged" if "unchanged" in name else "setfacl, applying"]
-        ratio = statistics.median(b / a for a, b in zip(times, peer, strict=True))
+        ratio = statistics.median(b / a for a, (b, _) in zip(times, peer, strict=True))
         last = "" if "10,000" in name or "find" in name else f"{ratio:12.2f}"
+        used = statistics.median(used for _, used in rounds)
         yield (
-            f"  {name:<38} {statistics.median(times):7.2f} {min(times):6.2f} {max(times):6.2f}{last}"
+            f"  {name:<38} {statistics.median(times):6.2f} {min(times):6.2f} {max(times):6.2f}"
+            f" {used:6.2f}{last}"
         )
 
 
