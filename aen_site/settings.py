@@ -127,6 +127,7 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "accounts:login"
 
 # Browsers send a host's cookies to all its ports, so ours bear a prefix by which gateways know them.
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_NAME = "aen_session"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
