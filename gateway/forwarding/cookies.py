@@ -10,6 +10,7 @@ SESSION_COOKIE = "aen_gateway"
 #: More session cookies than this are no accident.
 MAX_SESSIONS = 8
 _OUR_COOKIES = (b"aen_", b"__host-", b"__secure-aen")
+_KEPT_BYTES = 512
 _OUR_REQUEST_COOKIES = (b"aen_", b"__host-aen", b"__secure-aen")
 
 
@@ -48,6 +49,11 @@ def app_cookie(value: bytes, prefix: bytes) -> bytes | None:
 
     A cookie without a name is refused: browsers send ``=aen_x=1`` back as ``aen_x=1``.
     """
+    # Many apps set the same one with every answer; long ones are not kept.
+    return (_kept_app_cookie if len(value) <= _KEPT_BYTES else _app_cookie)(value, prefix)
+
+
+def _app_cookie(value: bytes, prefix: bytes) -> bytes | None:
     pair, *attributes = value.split(b";")
     name, equals, _ = pair.partition(b"=")
     name = name.strip().lower()
@@ -62,3 +68,6 @@ def app_cookie(value: bytes, prefix: bytes) -> bytes | None:
         elif key.strip().lower() != b"domain":
             kept.append(attribute.strip())
     return b"; ".join([*kept, b"Path=" + path])
+
+
+_kept_app_cookie = lru_cache(1024)(_app_cookie)

@@ -5,8 +5,8 @@ import httptools
 from ..forwarding import Headers, header
 from .errors import AppUnreachable
 
-#: Sum of the names and values of all fields of one answer, interim ones and trailers included.
-MAX_HEADER_BYTES = 128 * 1024
+#: Bytes read of an answer, interim ones included, until its head is whole.
+MAX_HEAD = 512 * 1024
 
 
 class AppResponse:
@@ -26,7 +26,7 @@ class AppResponse:
         self._head_only = method == b"HEAD"
         self._upgrade = upgrade
         self._delimited = False
-        self._room = MAX_HEADER_BYTES
+        self._room = MAX_HEAD
         self._left = 0  # bytes of a body whose length is known
         self._extra = False
         self._keep_alive = False
@@ -42,6 +42,10 @@ class AppResponse:
     def feed(self, data: bytes) -> None:
         """Take bytes from the app; raises ``AppUnreachable`` if they are no HTTP response."""
         self.touched = True
+        if not self.started:
+            self._room -= len(data)
+            if self._room < 0:
+                raise AppUnreachable("The app’s answer has a head larger than can be passed on.")
         if self._left:
             self._pass(data)
             return
@@ -97,9 +101,6 @@ class AppResponse:
             self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._room -= len(name) + len(value)
-        if self._room < 0:
-            raise AppUnreachable("The app’s answer has more header fields than can be passed on.")
         if not self.started:  # what comes later are trailers, which are no header fields
             self.headers.append((name.lower(), value))
 

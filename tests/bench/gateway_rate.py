@@ -59,7 +59,8 @@ class Bench:
     def __init__(self):
         self.site = Site()
         self.site.start_server()
-        self.opened = self.site.open_app()
+        self.apps = [self.site.open_app() for _ in range(3)]
+        self.opened = self.apps[0]
         self.port = free_port()
         command = [sys.executable, str(Path(__file__).with_name("gateway_parts.py"))]
         command += [str(self.site.directory / "app.sock"), str(self.port), str(self.site.node.path)]
@@ -86,9 +87,10 @@ class Bench:
             gateway = self.site.another_gateway(express=express)
             self.subjects.append(Subject(name, gateway.port, gateway.pid, gateway.stop))
 
-    def request(self, what="", method="GET", more=""):
-        head = f"{method} {self.opened.prefix}{what} HTTP/1.1\r\nHost: 127.0.0.1\r\n{BROWSER}"
-        cookie = f"Cookie: mode=1; aen_gateway={self.opened.session}\r\n"
+    def request(self, what="", method="GET", more="", opened=None):
+        opened = opened or self.opened
+        head = f"{method} {opened.prefix}{what} HTTP/1.1\r\nHost: 127.0.0.1\r\n{BROWSER}"
+        cookie = f"Cookie: mode=1; aen_gateway={opened.session}\r\n"
         return (head + more + cookie + "\r\n").encode()
 
     def stop(self):
@@ -101,9 +103,10 @@ class Bench:
     # --- what is measured ------------------------------------------------------------------------
 
     def prime(self, subject):
-        """Make one request, so that the session's grant is remembered, as it nearly always is."""
-        url = f"http://127.0.0.1:{subject.port}{self.opened.prefix}"
-        assert httpx.get(url, headers=self.opened.cookie, trust_env=False).status_code == 200
+        """Make a request, so that the sessions' grants are remembered, as they nearly always are."""
+        for opened in self.apps:
+            url = f"http://127.0.0.1:{subject.port}{opened.prefix}"
+            assert httpx.get(url, headers=opened.cookie, trust_env=False).status_code == 200
 
     def answers(self, subject, kind, request, connections, seconds):
         """Return answers a second, and the proxy's microseconds of CPU for each."""
@@ -126,8 +129,10 @@ class Bench:
         before = subject.memory()
 
         async def hold():
-            request = self.request("socket", more=HANDSHAKE + "Origin: http://127.0.0.1\r\n")
-            transports, tally = await open_all(Idler, subject.port, request, IDLE)
+            more = HANDSHAKE + "Origin: http://127.0.0.1\r\n"
+            # One app may have 1,024 at a time.
+            requests = [self.request("socket", more=more, opened=one) for one in self.apps]
+            transports, tally = await open_all(Idler, subject.port, requests, IDLE)
             await reached(tally, IDLE)
             grown = subject.memory() - before
             for transport in transports:

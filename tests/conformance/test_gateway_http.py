@@ -1,5 +1,6 @@
 """HTTP/1.1 through the gateway (RFC 9110, 9112), on each of its ways, as two-way transcripts."""
 
+import contextlib
 import socket
 
 import pytest
@@ -214,14 +215,15 @@ def test_ranges_pass(talk):
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA: b\r\n c: d\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000 + b"\r\n\r\n",
         b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n",
         b"",
     ],
 )
 def test_an_answer_that_is_no_plain_http_gives_a_page(talk, answer):
     app, _ = talk.asks("", method="POST")
-    app.says(answer)
+    with contextlib.suppress(ConnectionError):  # the gateway need not hear all of it
+        app.says(answer)
     app.close()
     assert talk.browser.hears_head().status == 502
 

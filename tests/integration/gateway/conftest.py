@@ -21,8 +21,8 @@ def own_site():
     made = []
 
     def make(**config) -> Site:
-        made.append(Site(**config).start())
-        return made[-1]
+        made.append(Site(**config))  # before it starts: one that fails to must be stopped, too
+        return made[-1].start()
 
     yield make
     for one in made:
