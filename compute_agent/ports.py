@@ -86,10 +86,13 @@ class Ports:
                 self._set(self._owners())
 
     def renew(self) -> None:
-        """Close the ports of all apps that run, whatever happened to the table. Blocking."""
+        """Close the ports of all apps that run, should the table be gone. Blocking.
+
+        Raises ``HostError`` where they cannot be closed.
+        """
         with self._changing:
             owners = self._owners()
-            if owners:
+            if owners and _refusal(f"list table inet {self._name}\n"):
                 self._set(owners)
 
     def _owners(self) -> dict[int, int]:

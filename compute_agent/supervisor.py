@@ -385,6 +385,14 @@ class Supervisor:
                 last_memory = time.monotonic()
                 self._measure()
                 self.registry.drop_old()
+                await self._keep_ports_closed()
+
+    async def _keep_ports_closed(self) -> None:
+        """See to it that the machine's packet filter still closes the ports of apps."""
+        try:
+            await asyncio.to_thread(self._launcher.confinement.ports.renew)
+        except HostError as error:
+            _log.warning("%s", error.cause)
 
     def _measure(self) -> None:
         """Note what each app uses; by its processes where no group counts for it."""

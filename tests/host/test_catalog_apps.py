@@ -237,6 +237,8 @@ def test_a_port_is_closed_until_its_app_has_ended(describe, people):
     nft("delete", "table", "inet", table)
     node.start()
     assert as_user(otto, PYTHON, "-c", CONNECT, port)[0] == 1
+    nft("delete", "table", "inet", table)
+    until(lambda: table in tables(), "the agent makes the table again")
     node.stop(app_id)
     until(lambda: table not in tables(), "the rule is gone")
     with socket.create_server(("127.0.0.1", port)):
