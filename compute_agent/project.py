@@ -325,7 +325,10 @@ class _Staged(NamedTuple):
 
     def move_in(self, project: int, name: str) -> None:
         """Move what is finished to ``envs/<name>``, with ``envs`` itself where that is missing."""
-        permissions.secure(self.envs, self.rules, self.cancelled)
+        # Without a team all is right by what it inherited, and looking at it all costs as much
+        # as cloning it.
+        if self.rules.members or self.rules.overrides:
+            permissions.secure(self.envs, self.rules, self.cancelled)
         try:
             with directories.opened(ENVIRONMENTS, project) as envs:
                 os.rename(name, name, src_dir_fd=self.envs, dst_dir_fd=envs)

@@ -94,7 +94,8 @@ class Clone:
         reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
         with os.fdopen(reader, "rb") as original:
             info = os.fstat(reader)
-            rights = (info.st_mode & 0o777) | 0o200
+            # As for directories: a default ACL of the parent is taken over whole.
+            rights = 0o777 if info.st_mode & 0o100 else 0o666
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             writer = os.open(name, flags, rights, dir_fd=target)
             with os.fdopen(writer, "wb") as copy:

@@ -32,7 +32,7 @@ NAMES = ("jupyter", "default")
 TOOLS = "tools"
 _LOCKS = Path(__file__).parents[1] / "locks"
 #: Raise it when the way environments are built changes.
-_RECIPE = b"2"
+_RECIPE = b"3"
 
 Progress = Callable[[str], None]
 
@@ -217,7 +217,7 @@ def _make_read_only(place: Path) -> None:
 
     Where everything belongs to one person that is what keeps one project's change out of others.
     """
-    for directory, _, files in os.walk(place / "lib"):
+    for directory, _, files in os.walk(place):
         for file in files:
             path = Path(directory, file)
             if not path.is_symlink():

@@ -234,3 +234,12 @@ def test_a_template_built_anew_stays_also_where_the_state_is_reached_through_a_l
         built = Environments(Config(**settings)).ensure("default")
         assert (built / "bin/python").exists()
     assert len(list((place / "real/environments").glob("default-*"))) == 1
+
+
+def test_a_new_environment_needs_no_second_look_at_its_rights(small_node, people):
+    """What it inherits is right, so a later start finds nothing to change."""
+    mira = people()
+    small_node.stop(small_node.run("web", mira))
+    app_id = small_node.run("web", mira)
+    steps = {step["step"]: step["fact"] for step in small_node.status(app_id)["progress"]}
+    assert "changed" not in steps["permissions"].replace("unchanged", "")
