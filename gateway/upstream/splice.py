@@ -1,12 +1,12 @@
 """One connection to an app, through the node's agent: bytes in and out, back-pressure both ways."""
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, cast
 
 from ..forwarding import Header
 from ..metrics import Traffic
 
-#: Bytes read ahead of a slow browser before the app is made to wait.
+#: Bytes that wait in memory for a slow browser, or for a slow app, before the other waits, too.
 HIGH_WATER = 256 * 1024
 
 
@@ -53,7 +53,8 @@ class Splice(asyncio.Protocol):
     # --- asyncio.Protocol ------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
         self.traffic.received += len(data)
