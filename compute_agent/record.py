@@ -79,6 +79,7 @@ class Record:
         self._processors = stored.status.processors
         self._spent = stored.spent
         self._active_at = stored.status.active_at
+        self._project_disk = stored.status.project_disk
         #: Of its connections; an app that is asked for its use does not count them.
         self.traffic = Traffic()
         #: When it is asked next, by the loop's clock.
@@ -154,6 +155,12 @@ class Record:
         if told is None or at - told >= ACTIVITY_STEP:
             self._changed(self)
 
+    def note_project_disk(self, used: int) -> None:
+        """Report how many bytes the app's project takes on disk."""
+        if used != self._project_disk:
+            self._project_disk = used
+            self._changed(self)
+
     def note_usage(self, usage: Usage, now: float) -> float | None:
         """Report a changed use, where it changed by a twentieth, and processes lost to it.
 
@@ -202,6 +209,7 @@ class Record:
             processors=self._processors,
             exit_code=self._exit_code,
             active_at=self._active_at,
+            project_disk=self._project_disk,
         )
         self.save()
 

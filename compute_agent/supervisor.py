@@ -20,6 +20,7 @@ from compute_agent.activity import Activity
 from compute_agent.applog import Tail, last_meaningful
 from compute_agent.catalog import Catalog
 from compute_agent.config import Config
+from compute_agent.disks import Disks
 from compute_agent.host import process
 from compute_agent.host.cgroups import Usage
 from compute_agent.host.errors import HostError, explain
@@ -71,6 +72,7 @@ class Supervisor:
         self._removals = Removals(self._launcher, self.registry)
         self._questions = Questions(config, self._launcher.projects, self.registry)
         self._activity = Activity(catalog)
+        self._disks = Disks(Path(config.project_root))
         self._runners: dict[str, runners.Runner] = {}
         self._cancelled: dict[str, threading.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -410,6 +412,14 @@ class Supervisor:
             self._activity.note(app, app.note_usage(usage, time.monotonic()))
             if self._activity.is_due(app):
                 self._begin(self._activity.ask(app))
+        if project := self._disks.due(self.registry.live):
+            self._begin(self._note_disk(project))
+
+    async def _note_disk(self, project: ProjectSpec) -> None:
+        used = await self._disks.used(project)
+        for app in self.registry.live:
+            if used is not None and app.launch and _is_in(app.launch, project):
+                app.note_project_disk(used)
 
     # --- tasks ---
 
@@ -429,6 +439,7 @@ class Supervisor:
             self._watcher.stop()
         self._launcher.passes.release()
         self._questions.release()
+        self._disks.release()
         for app in self.registry.live:
             app.save()  # with the processor time, by which the next agent sees what it missed
         for task in self._tasks:

@@ -39,6 +39,8 @@ class ProjectOut(Schema):
     summary: str
     data_center: str
     node: str | None
+    #: Bytes; ``None`` while they are not known.
+    disk: int | None = None
     role: str | None
     url: str
 
@@ -108,6 +110,7 @@ def _project_out(project: Project, role: Role | None) -> dict[str, Any]:
         "summary": project.summary,
         "data_center": project.data_center.name,
         "node": project.node.name if project.node else None,
+        "disk": project.disk,
         "role": role,
         "url": settings.AEN_PUBLIC_URL + project.get_absolute_url(),
     }

@@ -39,6 +39,8 @@ class Project(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_activity = models.DateTimeField(default=timezone.now, db_index=True, editable=False)
+    #: Bytes on its node, as that last said.
+    disk = models.BigIntegerField(null=True, editable=False)
     #: The team changed since the node last applied its permissions.
     team_changed_at = models.DateTimeField(null=True, blank=True, editable=False)
 

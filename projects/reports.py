@@ -15,7 +15,7 @@ from datacenters.models import Node
 from gateway.protocol import Undelivered
 
 from . import events, lifecycle
-from .models import AppInstance
+from .models import AppInstance, Project
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +45,22 @@ def _app(node: Node, report: AppStatus) -> None:
     if instance.state in lifecycle.ENDED:
         _after_the_end(node, instance, report)
         return
+    _note_disk(instance, report)
     while instance.state not in lifecycle.ENDED and report.revision > instance.revision:
         fields = _fields(report, instance.cause)
         if events.apply(instance, lifecycle.REPORTED[report.state], **fields):
             return
         if not events.reread(instance):
             return  # its project was deleted
+
+
+def _note_disk(instance: AppInstance, report: AppStatus) -> None:
+    """Keep what the project takes on disk, where a report that is news says something else."""
+    if report.project_disk is None or report.revision <= instance.revision:
+        return
+    used = max(0, min(report.project_disk, LARGEST))
+    if used != instance.project.disk:
+        Project.objects.filter(pk=instance.project_id).update(disk=used)
 
 
 def _after_the_end(node: Node, instance: AppInstance, report: AppStatus) -> None:

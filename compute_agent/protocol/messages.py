@@ -137,6 +137,8 @@ class AppStatus(Struct, frozen=True, tag="app"):
     exit_code: int | None = None
     #: When it was last used, as Unix time; ``None`` while it is not known.
     active_at: float | None = None
+    #: Bytes that its whole project took on disk when the node last looked.
+    project_disk: int | None = None
 
 
 class AppOffer(Struct, frozen=True):

@@ -1,7 +1,9 @@
 """When an app was last used: real apps, and a real agent that watches them."""
 
+import json
+
 import pytest
-from node_client import long_unused, until
+from node_client import as_user, long_unused, until
 
 pytestmark = pytest.mark.host
 
@@ -29,3 +31,16 @@ def test_bytes_on_a_connection_that_is_open_long_are_signs_of_use(small_node, pe
     with sock:
         sock.sendall(b"GET / HTTP/1.1\r\n")
         until(lambda: small_node.status(app_id)["active_at"] > before, "the bytes are noted")
+
+
+def test_what_a_project_takes_on_disk_is_reported_with_its_apps(small_node, people):
+    mira = people()
+    app_id = small_node.run("web", mira)
+    until(lambda: small_node.status(app_id)["project_disk"], "the disk is counted")
+    small_node.end()
+    as_user(mira, "dd", "if=/dev/urandom", f"of={small_node.project(mira)}/big", "bs=1M", "count=8",
+            "conv=fsync")  # fmt: skip
+    before = json.loads((small_node.directory(app_id) / "record.json").read_text())["status"]
+    small_node.start()
+    grown = before["project_disk"] + (8 << 20)
+    until(lambda: small_node.status(app_id)["project_disk"] >= grown, "it is counted again")

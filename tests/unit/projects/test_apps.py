@@ -129,6 +129,17 @@ def test_what_an_app_uses_is_shown(lab, project, cast, client, call):
     assert "1.5 processors busy" in page
 
 
+def test_what_a_project_takes_on_disk_is_shown(lab, project, cast, client, call):
+    report(lab, "running", project_disk=3 * 2**30)
+    report(lab, "running", revision=1, project_disk=1)
+    assert call(cast.mira, "get", "projects/mira/forecast")[1]["disk"] == 3 * 2**30
+    client.force_login(cast.mira)
+    assert "3.0\xa0GB on disk" in client.get("/mira/forecast").content.decode()
+    report(lab, "running", revision=2, project_disk=2**80)
+    project.refresh_from_db()
+    assert project.disk == 2**63 - 1
+
+
 def test_after_a_failure_the_app_can_be_started_again(lab, project, cast):
     report(lab, "failed", cause="Out of memory")
     assert actions.start_app(project, "lab", by=cast.mira) != lab
