@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import stat
 import subprocess
 from pathlib import Path
 
@@ -45,6 +46,14 @@ def test_a_clone_shares_its_files_with_the_template(clone, template):
     module = next(path.glob("lib/python*/site-packages/numpy/__init__.py"))
     assert module.samefile(template / module.relative_to(path))
     assert module.stat().st_uid == 0
+
+
+def test_a_clone_takes_little_new_disk(clone, template):
+    path, _ = clone
+    infos = [file.lstat() for file in path.rglob("*")]
+    new = sum(info.st_blocks for info in infos if stat.S_ISDIR(info.st_mode) or info.st_nlink == 1)
+    whole = sum(file.lstat().st_blocks for file in template.rglob("*"))
+    assert new < whole / 20
 
 
 def test_a_user_adds_and_replaces_packages_but_cannot_write_into_shared_files(clone, template):
