@@ -1,5 +1,8 @@
 """What an environment is, from what lies in it; and the kernels that follow."""
 
+import subprocess
+import sys
+
 import pytest
 
 from compute_agent import jupyter
@@ -86,3 +89,11 @@ def test_a_file_of_packages_is_exact_or_of_specs():
     exact = "# made by\n@EXPLICIT\nhttps://c/noarch/a-1-0.conda#abc\n# pip x==1\n"
     assert read_file(exact).explicit == ("https://c/noarch/a-1-0.conda#abc",)
     assert read_file("python 3.12.*\n\n# no\nnumpy\n").specs == ("python 3.12.*", "numpy")
+
+
+def test_the_agent_does_not_load_what_conda_packages_need():
+    program = "import sys, compute_agent.__main__; print('rattler' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "False\n", done.stderr
