@@ -211,6 +211,7 @@ class Projects:
             groups=groups,
             by_group=by_name[MOST_NAMED:] if groups else (),
             overrides=overrides,
+            key=permissions.node_key(Path(self._config.state_dir) / "marks.key"),
         ), notes
 
     def _uids(self, project: ProjectSpec, notes: list[str]) -> dict[str, int]:

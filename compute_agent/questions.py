@@ -14,6 +14,7 @@ from compute_agent.host import directories, privileges, reasons
 from compute_agent.host.errors import HostError
 from compute_agent.host.expected import Asked
 from compute_agent.host.explanation import explain, unanswerable
+from compute_agent.host.permissions import node_key
 from compute_agent.host.reasons import Reason
 from compute_agent.project import Projects
 from compute_agent.protocol import Explain, Explanation
@@ -78,6 +79,7 @@ class Questions:
             owner.uid if owner else account.uid,
             frozenset({0} if service is None else {0, service}),
             alone=privileges.mode() == "single",
+            key=node_key(Path(self._config.state_dir) / "marks.key"),
         )
         root = Path(self._config.project_root)
         try:

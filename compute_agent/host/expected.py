@@ -34,7 +34,7 @@ class Asked(NamedTuple):
     """What is asked, of whom: ``alone`` where one person's account runs the whole node.
 
     ``owner`` is the uid of the project's owner; ``spared`` are the accounts whose files the
-    permission pass leaves as they are.
+    permission pass leaves as they are, ``key`` is the node's, with which it signs marks.
     """
 
     question: Explain
@@ -42,6 +42,7 @@ class Asked(NamedTuple):
     owner: int
     spared: frozenset[int]
     alone: bool = False
+    key: bytes = b""
 
     def rule(self, step: Step) -> Rule:
         if self.alone:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from compute_agent.host import access, mounts, reasons
 from compute_agent.host.access import Grant, Kind, Step, Who, in_letters
 from compute_agent.host.expected import Asked
-from compute_agent.host.permissions import marks
+from compute_agent.host.permissions.marks import Marker
 from compute_agent.host.reasons import Reason
 from compute_agent.protocol import Explain, Explanation, Look
 
@@ -39,7 +39,7 @@ def explain(directory: int, asked: Asked) -> Explanation:
     account, path = asked.account, asked.question.path
     who = Who(account.uid, frozenset(account.groups) | {account.gid})
     outside = _closed_above(directory, who)
-    way = _go(directory, path, who)
+    way = _go(directory, path, who, Marker(directory, asked.key))
     if way.end is not None:
         return _answer(asked, way.kind, 0, way.steps, way.end)
     last = way.steps[-1]
@@ -79,17 +79,16 @@ def _answer(
 # --- the way down ---
 
 
-def _go(directory: int, path: str, who: Who) -> _Way:
+def _go(directory: int, path: str, who: Who, marker: Marker) -> _Way:
     """Look at the project's directory and at each part of ``path``, as far as there is one."""
     steps = [_look("", directory, who)]
-    project = marks.project_of(directory)
     try:
-        return _go_on(directory, path, who, steps, project)
+        return _go_on(directory, path, who, steps, marker)
     except PermissionError:
         return _Way(steps, blocked=True)
 
 
-def _go_on(directory: int, path: str, who: Who, steps: list[Step], project: str) -> _Way:
+def _go_on(directory: int, path: str, who: Who, steps: list[Step], marker: Marker) -> _Way:
     own_mount = mounts.mount_id(directory)
     for parent, fd, here in _handles(directory, path):
         if fd is None:
@@ -98,7 +97,7 @@ def _go_on(directory: int, path: str, who: Who, steps: list[Step], project: str)
         mount = mounts.mount_id(fd)
         if mount != own_mount and mounts.file_system(mount).startswith(_SLOW):
             return _Way(steps, reasons.other_mount(here), "other")
-        step = _marked(_look(here, fd, who), steps[-1], fd, project)
+        step = _marked(_look(here, fd, who), steps[-1], fd, marker)
         if stat.S_ISLNK(step.info.st_mode):
             return _Way(steps, reasons.link(here, here == path), "other")
         steps.append(step)
@@ -131,11 +130,11 @@ def _look(path: str, fd: int, who: Who) -> Step:
     return Step(path, info, access.granted(fd, info, who), access.withheld(fd, info))
 
 
-def _marked(step: Step, above: Step, fd: int, project: str) -> Step:
+def _marked(step: Step, above: Step, fd: int, marker: Marker) -> Step:
     """Return the step with what it, or a folder above, took along from where it lay before."""
     if stat.S_ISLNK(step.info.st_mode):
         return step
-    found = marks.read(f"/proc/self/fd/{fd}", project)
+    found = marker.read(f"/proc/self/fd/{fd}", step.info.st_ino)
     own = () if found.foreign else found.ids
     return step._replace(marks=above.marks | {*own}, foreign=above.foreign or found.foreign)
 

@@ -11,6 +11,7 @@ from compute_agent.host import accounts, acl, permissions
 from compute_agent.host.expected import Asked
 from compute_agent.host.explanation import explain
 from compute_agent.host.permissions import Rules
+from compute_agent.host.permissions.marks import Marker
 from compute_agent.protocol import Explain, Member, Override, ProjectSpec
 
 pytestmark = pytest.mark.host
@@ -186,7 +187,9 @@ def test_a_restriction_that_a_file_took_along_is_named(project):
 
 def test_what_another_project_restricts_is_named(project):
     plan = project.path / "notes/plan.txt"
-    os.setxattr(plan, "user.aen.override", b"otto/other:" + b"a" * 32)
+    fd = os.open(plan.parent, os.O_RDONLY)  # for marks a project of another name
+    Marker(fd, b"").write(str(plan), plan.stat().st_ino, ("a" * 32,))
+    os.close(fd)
     plan.chmod(0o600)
     project.secure()
     answer = project.explain(project.edda, "notes/plan.txt")

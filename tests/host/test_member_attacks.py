@@ -308,11 +308,6 @@ def test_a_mount_whose_program_never_answers_keeps_no_question_waiting(team, sil
 
 @pytest.mark.rule(12)
 @pytest.mark.row(18)
-@pytest.mark.xfail(
-    strict=True,
-    reason="a folder that is marked as another project's is closed but not gone into: what lies in "
-    "it keeps its entries, and its owner can enter it all the same",
-)
 def test_a_mark_set_by_hand_does_not_keep_a_former_member_in(team, edda):
     """She marks folders as if another project restricted them, before she is removed."""
     secret = team.make("hers/deep/secret.txt")

@@ -232,7 +232,7 @@ def test_a_folder_of_the_systems_keeps_its_rights_and_that_is_said(team):
 
 def test_a_file_system_that_keeps_no_marks_is_named(team, monkeypatch):
     file = team.make("plan.txt")
-    monkeypatch.setattr("compute_agent.host.permissions.marks.write", lambda *_: False)
+    monkeypatch.setattr("compute_agent.host.permissions.marks.Marker.write", lambda *_: False)
     outcome = team.secure(overrides=(team.override("plan.txt", team.edda, "r--"),))
     assert "plan.txt can't be marked here" in outcome.notes[0]
     assert not team.may(team.edda, "write", file)
@@ -280,3 +280,47 @@ def test_rights_in_a_large_tree_hold_too(team, monkeypatch):
     assert all(team.may(team.edda, "read", file) for file in plain)
     assert all(mark(file.parent) for file in secret)
     assert isinstance(team.secure(overrides=overrides), permissions.Outcome)
+
+
+def test_a_mark_that_somebody_makes_restricts_nothing_either(team):
+    """Neither for another project nor for this one, and not the mark of another file."""
+    marked, file = team.make("marked.txt"), team.make("plan.txt")
+    override = team.override("marked.txt", team.vera, "---")
+    team.secure(overrides=(override,), key=b"secret")
+    for value in (mark(marked).encode(), f"o/p:{override.id}:{'0' * 32}".encode(), b"o/p"):
+        assert does(team.edda, os.setxattr, file, ATTRIBUTE, value)
+        outcome = team.secure(overrides=(override,), key=b"secret")
+        assert outcome.notes == []
+        assert team.may(team.vera, "read", file)
+        assert not team.may(team.vera, "read", marked)
+
+
+def test_all_in_a_folder_that_another_project_restricts_is_closed(team):
+    secret = team.make("notes/secret/deep/plan.txt")
+    overrides = (team.override("notes/secret", team.edda, "---"),)
+    team.secure(overrides=overrides, key=b"secret")
+    own = team.place / "own"
+    own.mkdir()
+    os.chown(own, team.uids[team.edda], team.uids[team.edda])
+    assert does(team.edda, os.rename, team.path / "notes", own / "notes")
+    team.path = own
+    edda = team.uids[team.edda]
+    outcome = team.secure(
+        owner=edda, group=edda, members=((team.uids[team.vera], 7),), key=b"secret"
+    )
+    assert outcome.notes == [f"notes/secret is closed: another project restricts it ({ATTRIBUTE})"]
+    for path in (
+        own / "notes/secret",
+        own / "notes/secret/deep",
+        own / "notes/secret/deep/plan.txt",
+    ):
+        assert path.stat().st_mode & 0o077 == 0
+    assert not secret.exists()
+
+
+def test_a_nodes_key_is_made_once_and_is_the_nodes_alone(place):
+    key = permissions.node_key(place / "marks.key")
+    assert len(key) == 32
+    assert permissions.node_key(place / "marks.key") == key
+    assert (place / "marks.key").stat().st_mode & 0o777 == 0o600
+    assert os.listdir(place) == ["marks.key"]

@@ -6,9 +6,19 @@ returns the ``Outcome`` of both. ``looked_at`` counts entries meanwhile. ``secur
 at places that are known to have been touched.
 """
 
+from compute_agent.host.permissions.known import node_key
 from compute_agent.host.permissions.outcome import Cancelled, Outcome
 from compute_agent.host.permissions.parts import secure_parts
 from compute_agent.host.permissions.rules import Override, Rules
 from compute_agent.host.permissions.whole import Pass, secure
 
-__all__ = ["Cancelled", "Outcome", "Override", "Pass", "Rules", "secure", "secure_parts"]
+__all__ = [
+    "Cancelled",
+    "Outcome",
+    "Override",
+    "Pass",
+    "Rules",
+    "node_key",
+    "secure",
+    "secure_parts",
+]

@@ -5,9 +5,8 @@ import os
 import stat
 from typing import NamedTuple
 
-from compute_agent.host.permissions import marks
-from compute_agent.host.permissions.marks import Marks
-from compute_agent.host.permissions.policy import Context, Policy
+from compute_agent.host.permissions.marks import ATTRIBUTE, NONE, Marker, Marks
+from compute_agent.host.permissions.policy import CLOSED, Context, Policy
 from compute_agent.host.permissions.tally import Tally
 from compute_agent.host.rights import NO_ACLS, Target, Wanted, bring, close
 
@@ -28,13 +27,13 @@ class Entry(NamedTuple):
 class Entries:
     """Secures entries and writes down in ``tally`` what came of it.
 
-    ``clean`` turns false once something has to be looked at again by the next pass. ``project`` is
-    the name in marks; where there may be any of its own, it is ``marked``.
+    ``clean`` turns false once something has to be looked at again by the next pass. Where there
+    may be marks of the project's own, it is ``marked``.
     """
 
-    def __init__(self, policy: Policy, tally: Tally, project: str, marked: bool) -> None:
+    def __init__(self, policy: Policy, tally: Tally, marker: Marker, marked: bool) -> None:
         self.clean = True
-        self._project = project
+        self._marker = marker
         self._marked = marked
         self._tally = tally
         self._policy = policy
@@ -45,12 +44,16 @@ class Entries:
 
     def open(self, target: Target, info: os.stat_result, path: bytes, parent: Context) -> Entry:
         """Return the entry at ``path``, which lies where ``parent`` holds. Raises ``OSError``."""
-        found = marks.read(target, self._project) if path else marks.NONE
-        own = () if found.foreign else found.ids
-        public, rights = self._policy.context(parent, path, own)
+        found = self._marker.read(target, info.st_ino) if path else NONE
+        if found.foreign:
+            # Somebody may have moved it here because it is closed to them there.
+            self.note(path, f"is closed: another project restricts it ({ATTRIBUTE})")
+            return Entry(target, info, path, CLOSED, found)
+        context = self._policy.context(parent, path, found.ids)
         if not stat.S_ISDIR(info.st_mode):
-            public = parent[0]  # a file that happens to be named so is not the public folder
-        return Entry(target, info, path, (public, rights), found)
+            # A file that happens to be named so is not the public folder.
+            context = (parent[0], *context[1:])
+        return Entry(target, info, path, context, found)
 
     def directory(self, entry: Entry) -> bool:
         """Secure a directory; say whether that wrote anything."""
@@ -97,12 +100,8 @@ class Entries:
             self.spared(entry.path)
             return
         try:
-            if entry.marks.foreign:
-                changed = self._keep_closed(entry)
-            else:
-                marked = self._mark(entry)
-                group = self._rules.group
-                changed = bring(entry.target, entry.info, group, wanted) or marked
+            marked = self._mark(entry)
+            changed = bring(entry.target, entry.info, self._rules.group, wanted) or marked
         except OSError as error:
             if error.errno in _FULL and entry.path:
                 close(entry.target, entry.info)
@@ -115,16 +114,13 @@ class Entries:
         if entry.context[1]:
             self.owned(entry.path, entry.info.st_uid, entry.context, wanted)
 
-    def _keep_closed(self, entry: Entry) -> bool:
-        """Open to nobody what somebody may have moved here because it is closed to them there."""
-        self.note(entry.path, f"is closed: another project restricts it ({marks.ATTRIBUTE})")
-        return close(entry.target, entry.info)
-
     def _mark(self, entry: Entry) -> bool:
-        wanted = self._policy.marks(entry.path, entry.marks.ids) if entry.path else ()
+        if not entry.path or entry.marks.foreign:
+            return False
+        wanted = self._policy.marks(entry.path, entry.marks.ids)
         if wanted == entry.marks.ids:
             return False
-        if marks.write(entry.target, self._project, wanted):
+        if self._marker.write(entry.target, entry.info.st_ino, wanted):
             return True
         self.note(entry.path, "can't be marked here: rights set on it stay with its path")
         return False

@@ -1,4 +1,4 @@
-"""What a pass found to be right, remembered for the next one, in a file that only the node writes.
+"""What a node keeps for its passes: what they found to be right, and its key for marks.
 
 The file says of which rules, machine and directory it holds, then (inode, digest) of directories.
 It counts only whole, so that a damaged or a foreign one costs a full pass and nothing else.
@@ -69,3 +69,19 @@ def save(path: Path, key: bytes, records: Records) -> None:
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def node_key(path: Path) -> bytes:
+    """Return the key with which this node signs marks, made if it is missing. Raises ``OSError``."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(secrets.token_bytes(32))
+    # Whole, and not in the place of one that another pass has just made.
+    with contextlib.suppress(FileExistsError):
+        os.link(fresh, path)
+    fresh.unlink()
+    return path.read_bytes()

@@ -9,13 +9,13 @@ import stat
 import time
 from collections.abc import Iterable
 
-from compute_agent.host.permissions import marks
 from compute_agent.host.permissions.entries import links_are_protected
 from compute_agent.host.permissions.listing import TICK_NS
-from compute_agent.host.permissions.policy import Context, Policy
+from compute_agent.host.permissions.marks import Marker, Marks
+from compute_agent.host.permissions.policy import CLOSED, Context, Policy
 from compute_agent.host.permissions.reach import Reach, open_file
 from compute_agent.host.permissions.tally import Tally
-from compute_agent.host.rights import Target, bring, close
+from compute_agent.host.rights import Target, bring
 
 Places = dict[bytes, Context]
 
@@ -26,7 +26,7 @@ class Linked:
     def __init__(self, policy: Policy, reach: Reach, tally: Tally) -> None:
         self._policy = policy
         self._reach = reach
-        self._project = marks.project_of(reach.root)
+        self._marker = Marker(reach.root, policy.rules.key)
         self._tally = tally
 
     def settle(self, found: Iterable[tuple[bytes, int, Context]]) -> None:
@@ -59,7 +59,7 @@ class Linked:
                 self._tally.note(min(places), "is a hard link to a file outside the project")
                 return
             # The owner's own, wherever else it is: but then it is not public.
-            context = (False, context[1])
+            context = (False, *context[1:])
         elif not self._are_all(fd, inode, places):
             return
         self._bring(target, os.fstat(fd), places, context)
@@ -67,15 +67,14 @@ class Linked:
     def _bring(
         self, target: Target, info: os.stat_result, places: Places, context: Context
     ) -> None:
-        found = marks.read(target, self._project)
+        found = self._marker.read(target, info.st_ino)
         if found.foreign:
             self._tally.note(min(places), "is closed: another project restricts it")
-            changed = close(target, info)
-        else:
-            changed = self._mark(target, places, found)
-            own = info.st_uid == self._policy.rules.owner
-            wanted = self._policy.file(context, own, info.st_mode)
-            changed = bring(target, info, self._policy.rules.group, wanted) or changed
+            context = CLOSED
+        own = info.st_uid == self._policy.rules.owner
+        wanted = self._policy.file(context, own, info.st_mode)
+        marked = self._mark(target, info.st_ino, places, found)
+        changed = bring(target, info, self._policy.rules.group, wanted) or marked
         if changed:
             self._tally.changed += 1
         else:
@@ -102,7 +101,9 @@ class Linked:
         except OSError:
             return 0
 
-    def _mark(self, target: Target, places: Places, found: marks.Marks) -> bool:
+    def _mark(self, target: Target, inode: int, places: Places, found: Marks) -> bool:
+        if found.foreign:
+            return False
         ids = {mark for path in places for mark in self._policy.marks(path, found.ids)}
         wanted = tuple(sorted(ids))
-        return wanted != found.ids and marks.write(target, self._project, wanted)
+        return wanted != found.ids and self._marker.write(target, inode, wanted)

@@ -1,12 +1,15 @@
 """Marks on entries: which overrides follow them when they are moved.
 
-A mark is an attribute that only those can change who may write to the entry. It holds nothing but
-the project's name and ids: what they mean, and whether they mean anything, the server says. In
-another project it says that the entry was restricted where it comes from.
+A mark holds the project's name and ids: what they mean, and whether they mean anything, the server
+says. In another project it says that the entry was restricted where it comes from. People who may
+write to an entry can take its mark away, but not make one: it is signed, for this inode alone, with
+a key that only the node has.
 """
 
 import contextlib
 import errno
+import hashlib
+import hmac
 import os
 import re
 from typing import NamedTuple
@@ -29,33 +32,42 @@ class Marks(NamedTuple):
 NONE = Marks()
 
 
-def project_of(directory: int) -> str:
-    """Return the name by which marks know the project of this directory: ``owner/name``."""
-    return "/".join(os.readlink(f"/proc/self/fd/{directory}").split("/")[-2:])
+class Marker:
+    """Reads and writes the marks of entries of the project whose open directory this is."""
 
+    def __init__(self, directory: int, key: bytes) -> None:
+        self._project = "/".join(os.readlink(f"/proc/self/fd/{directory}").split("/")[-2:])
+        self._key = key
 
-def read(target: Target, project: str) -> Marks:
-    """Return what the entry is marked with, seen from ``project``."""
-    value = get(target, ATTRIBUTE)
-    if not value:
-        return NONE
-    where, _, ids = os.fsdecode(value).rpartition(":")
-    return Marks(tuple(_ID.findall(ids)), where != project)
+    def read(self, target: Target, inode: int) -> Marks:
+        """Return what the entry is marked with; one that somebody else made or moved is none."""
+        value = get(target, ATTRIBUTE)
+        if not value:
+            return NONE
+        text, _, signature = value.rpartition(b":")
+        if not hmac.compare_digest(signature, self._signature(text, inode)):
+            return NONE
+        project, _, ids = os.fsdecode(text).rpartition(":")
+        return Marks(tuple(_ID.findall(ids)), project != self._project)
 
+    def write(self, target: Target, inode: int, ids: tuple[str, ...]) -> bool:
+        """Mark the entry with just these ids; say whether the file system keeps marks."""
+        text = os.fsencode(f"{self._project}:{','.join(ids)}")
+        try:
+            if ids:
+                os.setxattr(target, ATTRIBUTE, text + b":" + self._signature(text, inode))
+            else:
+                os.removexattr(target, ATTRIBUTE)
+        except OSError as error:
+            if error.errno in NO_ACLS:
+                return False
+            if error.errno != errno.ENODATA:
+                raise
+        return True
 
-def write(target: Target, project: str, ids: tuple[str, ...]) -> bool:
-    """Mark the entry with just these ids; say whether the file system keeps marks."""
-    try:
-        if ids:
-            os.setxattr(target, ATTRIBUTE, os.fsencode(f"{project}:{','.join(ids)}"))
-        else:
-            os.removexattr(target, ATTRIBUTE)
-    except OSError as error:
-        if error.errno in NO_ACLS:
-            return False
-        if error.errno != errno.ENODATA:
-            raise
-    return True
+    def _signature(self, text: bytes, inode: int) -> bytes:
+        signed = b"%d:%s" % (inode, text)
+        return hashlib.blake2b(signed, digest_size=16, key=self._key).hexdigest().encode()
 
 
 def are_below(target: Target) -> bool:

@@ -16,9 +16,11 @@ PUBLIC = b"public"
 #: Changes when the same rules come to mean something else, so that nothing remembered counts.
 _VERSION = 1
 
-#: Whether everyone may read, and (uid, rights) of those for whom an override holds. A plain tuple,
-#: because it is sent to other processes.
-Context = tuple[bool, Named]
+#: Whether everyone may read; (uid, rights) of those for whom an override holds; and whether it is
+#: closed to all but the owners of entries. A plain tuple, because it is sent to other processes.
+Context = tuple[bool, Named, bool]
+OPEN: Context = (False, (), False)
+CLOSED: Context = (False, (), True)
 
 
 class Policy:
@@ -59,10 +61,12 @@ class Policy:
         The nearest override by path decides. A mark (the id of an override whose path this was
         once) only takes rights away: whoever may write to an entry can mark it.
         """
+        if parent[2]:
+            return CLOSED
         public = parent[0] or path == PUBLIC
         here = self._at.get(path, ())
         if not here and not marks:
-            return public, parent[1]
+            return public, parent[1], False
         rights = dict(parent[1])
         set_here: dict[int, int] = {}
         for override in here:
@@ -72,7 +76,7 @@ class Policy:
             before = rights.get(override.uid, self._base.get(override.uid))
             if override not in here and before is not None:
                 rights[override.uid] = before & override.rights
-        return public, named(rights.items())
+        return public, named(rights.items()), False
 
     def _marked(self, marks: Iterable[str]) -> list[Override]:
         return [self._by_id[mark] for mark in marks if mark in self._by_id]
@@ -93,13 +97,15 @@ class Policy:
     def least(self, contexts: Iterable[Context]) -> Context:
         """Return the context that grants only what all of ``contexts`` do."""
         every = list(contexts)
-        uids = {uid for _, rights in every for uid, _ in rights}
+        if any(closed for _, _, closed in every):
+            return CLOSED
+        uids = {uid for _, rights, _ in every for uid, _ in rights}
         rights = dict.fromkeys(uids, 7)
-        for _, granted in every:
+        for _, granted, _ in every:
             here = dict(granted)
             for uid in uids:
                 rights[uid] &= here.get(uid, self._base.get(uid, 0))
-        return all(public for public, _ in every), named(rights.items())
+        return all(public for public, _, _ in every), named(rights.items()), False
 
     # --- entries ---
 
@@ -138,6 +144,8 @@ class Policy:
         return wanted(self._acl(context, own, 6 | execute, (4 if context[0] else 0) | execute))
 
     def _acl(self, context: Context, own: bool, rights: int, other: int) -> Acl:
+        if context[2]:
+            return Acl(rights, 0, 0)
         rules = self.rules
         users = dict(rules.members)
         # Only others make files that are not the owner's; without them nobody need be named.

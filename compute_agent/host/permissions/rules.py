@@ -24,7 +24,8 @@ class Rules(NamedTuple):
     ``group`` is the owner's private group, or ``None`` if it has none. ``members`` are
     (uid, rights), each with an entry of their own. Of a team that is too large for that,
     ``groups`` are (gid, rights) and ``by_group`` says who goes by them, as (uid, rights).
-    Entries owned by one of ``spared`` are left as they are.
+    Entries owned by one of ``spared`` are left as they are. ``key`` is the node's own, at most 64
+    bytes: with it are signed the marks that have overrides follow a file that is moved.
     """
 
     owner: int
@@ -33,4 +34,5 @@ class Rules(NamedTuple):
     spared: frozenset[int] = frozenset()
     groups: acl.Named = ()
     by_group: acl.Named = ()
+    key: bytes = b""
     overrides: tuple[Override, ...] = ()

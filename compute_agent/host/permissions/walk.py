@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from compute_agent.host.acl import ACCESS
 from compute_agent.host.permissions.entries import Entries
 from compute_agent.host.permissions.listing import Listing
-from compute_agent.host.permissions.marks import ATTRIBUTE, project_of
-from compute_agent.host.permissions.policy import Context, Policy
+from compute_agent.host.permissions.marks import ATTRIBUTE, Marker
+from compute_agent.host.permissions.policy import OPEN, Context, Policy
 from compute_agent.host.permissions.reach import DEEPEST, FILE, Reach, open_file
 from compute_agent.host.permissions.tally import Tally
 from compute_agent.host.rights import SPECIAL, Wanted, is_set
 
 #: A directory to visit: its path, and inode and context of the one that it lies in.
 Place = tuple[bytes, int, Context]
-START: Place = (b"", 0, (False, ()))
+START: Place = (b"", 0, OPEN)
 
 
 class Walk:
@@ -38,7 +38,7 @@ class Walk:
         self.tally = Tally()
         self.reach = Reach(root)
         self._policy = policy
-        self._entries = Entries(policy, self.tally, project_of(root), marked)
+        self._entries = Entries(policy, self.tally, Marker(root, policy.rules.key), marked)
         self._marked = marked
         self._own_directory = own_directory
 
@@ -77,14 +77,11 @@ class Walk:
             self._entries.clean = True
             changed = self._entries.directory(entry)
             listing = Listing(fd)
-            if not entry.marks.foreign:
-                self._files(fd, listing, path, context)
+            self._files(fd, listing, path, context)
             same = not changed and listing.info.st_ctime_ns == info.st_ctime_ns
             if self._entries.clean and same and listing.is_settled():
                 self.tally.learned.append((info.st_ino, listing.digest(context, where)))
         self.tally.looked_at += 1 + len(listing.names)
-        if entry.marks.foreign:
-            return []
         return [(join(path, name), info.st_ino, context) for name in listing.directories]
 
     def _unchanged(
