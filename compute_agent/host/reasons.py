@@ -169,7 +169,7 @@ def _exceeding(asked: Asked, step: Step) -> tuple[str, str]:
     rule = in_letters(asked.rule(step).rights)
     if grant.entry == "user::":
         cause = f"{name} made {path} and so owns it; the team's rules alone would give {rule}."
-        return cause, "Somebody else in the team can replace it by a copy, which is then theirs."
+        return cause, _AGAIN
     return (
         f"The entry {grant.entry} of {path} gives {in_letters(grant.effective)}, and the team's "
         f"rules say {rule}; a program changed it.",

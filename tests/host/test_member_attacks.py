@@ -210,11 +210,6 @@ def test_a_former_member_keeps_nothing_of_an_access_list_made_by_hand(team, edda
 
 @pytest.mark.rule(12)
 @pytest.mark.rule(15)
-@pytest.mark.xfail(
-    strict=True,
-    reason="an access list has no power over a file's owner: who leaves the team, or becomes a "
-    "viewer, keeps what they made, and can open it again for themselves by chmod",
-)
 def test_a_former_member_keeps_nothing_of_what_they_made(team, edda):
     team.secure()
     edda.does(os.mkdir, team.path / "hers")

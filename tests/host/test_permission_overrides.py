@@ -210,12 +210,11 @@ def test_a_pass_that_finds_them_kept_writes_nothing(team):
     assert snapshot(team.path) == before
 
 
-def test_nobody_can_be_kept_from_what_is_theirs_and_that_is_said(team):
-    team.make("hers.txt", owner=team.edda)
-    outcome = team.secure(overrides=(team.override("hers.txt", team.edda, "---"),))
-    assert outcome.notes == [
-        "hers.txt belongs to somebody whom it should be kept from; that does not hold"
-    ]
+def test_a_restriction_holds_for_who_made_the_file_too(team):
+    file = team.make("hers.txt", owner=team.edda)
+    team.secure(overrides=(team.override("hers.txt", team.edda, "---"),))
+    assert file.stat().st_uid == team.uids[team.mira]
+    assert not team.may(team.edda, "read", file)
 
 
 def test_the_projects_owner_is_not_restricted(team):

@@ -69,14 +69,6 @@ def test_a_question_is_answered_once_to_each_who_listens(shared):
     assert [answer["question_id"] for answer in one.answers] == [question, later]
 
 
-def test_a_question_that_nobody_hears_the_answer_of_is_dropped(shared):
-    node, mira, edda, members = shared
-    unheard = ask(node, mira, edda, "README.md", members)
-    listener = Listener(node)
-    listener.answer(ask(node, mira, edda, "", members))
-    assert unheard not in [answer["question_id"] for answer in listener.answers]
-
-
 def test_pipes_and_large_folders_keep_nobody_waiting(shared):
     node, mira, edda, members = shared
     place = node.project(mira) / "public"

@@ -59,6 +59,7 @@ class Entries:
         """Secure a directory; say whether that wrote anything."""
         before = self._tally.changed
         try:
+            entry = self._taken_over(entry)
             self._bring(entry, self._policy.directory(entry.context, self._owns(entry)))
         except OSError as error:
             self.failed(entry.path, error)
@@ -71,6 +72,7 @@ class Entries:
         """
         info = entry.info
         if info.st_nlink == 1 or self._may_share(info, entry.context):
+            entry = self._taken_over(entry)
             wanted = self._policy.file(entry.context, self._owns(entry), info.st_mode)
             self._bring(entry, wanted)
         elif self._owns(entry) and self._spares_own_links:
@@ -94,6 +96,15 @@ class Entries:
             return bool(info.st_mode & stat.S_IWUSR)
         return self._linking_is_safe
 
+    def _taken_over(self, entry: Entry) -> Entry:
+        """Give the project's owner what belongs to somebody who may not write here (any more)."""
+        uid = entry.info.st_uid
+        if uid in self._rules.spared or self._policy.may_own(uid, entry.context):
+            return entry
+        os.chown(entry.target, self._rules.owner, -1)
+        self.clean = False
+        return entry._replace(info=os.stat(entry.target))
+
     def _bring(self, entry: Entry, wanted: Wanted) -> None:
         if entry.info.st_uid in self._rules.spared:
             self._tally.unchanged += 1
@@ -111,8 +122,6 @@ class Entries:
             self.clean = False
         else:
             self._tally.unchanged += 1
-        if entry.context[1]:
-            self.owned(entry.path, entry.info.st_uid, entry.context, wanted)
 
     def _mark(self, entry: Entry) -> bool:
         if not entry.path or entry.marks.foreign:
@@ -131,11 +140,6 @@ class Entries:
         """Say so if rights were set on just this entry, which is left as it is."""
         if self._policy.has_own(path):
             self.note(path, "belongs to the system, so rights set on it do not hold")
-
-    def owned(self, path: bytes, uid: int, context: Context, wanted: Wanted) -> None:
-        """Say so if an override is to keep ``uid`` from what is theirs."""
-        if self._policy.is_idle(context, uid, wanted):
-            self.note(path, "belongs to somebody whom it should be kept from; that does not hold")
 
     def note(self, path: bytes, text: str) -> None:
         """Take down why an entry is not as it should be; the next pass looks at it again."""

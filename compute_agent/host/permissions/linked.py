@@ -67,14 +67,16 @@ class Linked:
     def _bring(
         self, target: Target, info: os.stat_result, places: Places, context: Context
     ) -> None:
-        found = self._marker.read(target, info.st_ino)
+        found, rules = self._marker.read(target, info.st_ino), self._policy.rules
         if found.foreign:
             self._tally.note(min(places), "is closed: another project restricts it")
             context = CLOSED
-        own = info.st_uid == self._policy.rules.owner
-        wanted = self._policy.file(context, own, info.st_mode)
+        if info.st_uid not in rules.spared and not self._policy.may_own(info.st_uid, context):
+            os.chown(target, rules.owner, -1)
+            info = os.stat(target)
+        wanted = self._policy.file(context, info.st_uid == rules.owner, info.st_mode)
         marked = self._mark(target, info.st_ino, places, found)
-        changed = bring(target, info, self._policy.rules.group, wanted) or marked
+        changed = bring(target, info, rules.group, wanted) or marked
         if changed:
             self._tally.changed += 1
         else:

@@ -107,6 +107,16 @@ class Policy:
                 rights[uid] &= here.get(uid, self._base.get(uid, 0))
         return all(public for public, _, _ in every), named(rights.items()), False
 
+    def may_own(self, uid: int, context: Context) -> bool:
+        """Say whether an entry may belong to ``uid``: to the project's owner and who may write.
+
+        No list has power over an entry's owner, so what somebody made who left must be taken over.
+        What another project restricts is not: who moved it here may be kept from it there.
+        """
+        if uid == self.rules.owner or not self.rules.spared or context[2]:
+            return True
+        return bool(dict(context[1]).get(uid, self._base.get(uid, 0)) & 2)
+
     # --- entries ---
 
     def directory(self, context: Context, own: bool) -> Wanted:
@@ -116,11 +126,6 @@ class Policy:
     def file(self, context: Context, own: bool, mode: int) -> Wanted:
         """Return what a file should have, whose mode is ``mode`` now."""
         return self._cached(context, own, mode & stat.S_IXUSR)
-
-    def is_idle(self, context: Context, uid: int, wanted: Wanted) -> bool:
-        """Say whether an override should keep ``uid`` from what is theirs, which no ACL can."""
-        owners = wanted.mode >> 6 & 7
-        return any(user == uid and owners & ~rights for user, rights in context[1])
 
     def _cached(self, context: Context, own: bool, execute: int | None) -> Wanted:
         key = (context, own, execute)

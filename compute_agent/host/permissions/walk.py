@@ -175,7 +175,7 @@ class Walk:
                 self.tally.unchanged += 1
                 if one_by_one and stat.S_ISREG(mode):
                     self._entries.spared(join(path, name))
-            elif one_by_one or info.st_nlink > 1:
+            elif one_by_one or info.st_nlink > 1 or not self._policy.may_own(uid, context):
                 yield name, None, None
             else:
                 wanted = self._policy.file(context, uid == owner, mode)
@@ -185,8 +185,6 @@ class Walk:
                     yield name, info, wanted if wanted.names else None
                 else:
                     self.tally.unchanged += 1
-                    if context[1]:
-                        self._entries.owned(join(path, name), uid, context, wanted)
 
     def _names_in(self, fd: int) -> str:
         """Return what makes a name in the directory ``fd`` a path."""

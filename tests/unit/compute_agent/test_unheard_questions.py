@@ -1,0 +1,28 @@
+"""A question to a node that nobody will hear the answer of."""
+
+from compute_agent.config import Config
+from compute_agent.protocol import Explain, ProjectSpec
+from compute_agent.questions import Questions
+from compute_agent.registry import Registry
+
+
+class Projects:
+    """The node's projects, which count how often somebody looked for an account."""
+
+    def __init__(self):
+        self.looked = 0
+
+    def account_if_there(self, name, project):
+        self.looked += 1
+
+
+async def test_it_is_dropped_without_looking(tmp_path):
+    question = Explain("0" * 32, ProjectSpec("mira", "lake", "mira"), "mira")
+    projects, registry = Projects(), Registry(tmp_path)
+    questions = Questions(Config(), projects, registry)
+    await questions.answer(question)
+    assert projects.looked == 0
+    with registry.subscribed():
+        await questions.answer(question)
+    assert projects.looked == 1
+    questions.release()
