@@ -13,6 +13,7 @@ from deploy.say import step
 NEEDED = {
     "sudo": ("sudo", "tests of the shipped rule for sudo"),
     "setfacl": ("acl", "tests that compare with setfacl"),
+    "nft": ("nftables", "tests of apps that know a port only"),
     "chromium": ("chromium", "tests in a browser"),
 }
 

@@ -123,9 +123,12 @@ def listening(pids):
 
 
 def test_a_program_that_is_not_there_is_named(describe, people):
-    node = describe(apps=["code-server"])
-    status = node.wait(node.launch("code-server", people())[0], "failed")
-    assert status["cause"] == "code-server is not installed on this node."
+    command = ["/usr/bin/env", "no-such-program", "%(socket)s"]
+    needs = {"commands": ["no-such-program"]}
+    node = describe({"name": "odd", "title": "Odd", "command": command, "needs": needs})
+    status = node.wait(node.launch("odd", people())[0], "failed")
+    assert status["cause"] == "no-such-program is not installed on this node."
+    assert "Odd cannot run without it" in status["mend"]
 
 
 def test_a_name_that_aen_does_not_know_is_told_and_the_node_goes_on(describe):
