@@ -1,20 +1,25 @@
 """Apps that a site opts into, in a browser: what is missing is said, and once there they work."""
 
+import contextlib
 import json
 import os
+import re
+import shutil
 import subprocess
 
 import pytest
+from playwright.sync_api import TimeoutError as NotInTime
 from playwright.sync_api import expect
 from running_site import CACHE, ROOT, until
 from test_main_job import LAUNCH, create_project, open_app, tile
 
 from compute_agent.environments.uv_maker import find_uv
 from compute_agent.host.errors import HostError
+from compute_agent.needs import PATH
 
 pytestmark = pytest.mark.browser
 
-APPS = ["streamlit", "panel"]
+APPS = ["streamlit", "panel", "bokeh", "shiny", "marimo", "voila", "code-server"]
 STREAMLIT = """import streamlit as st
 hours = st.number_input("Hours", value=3)
 st.write(f"doubled is {2 * hours}")
@@ -25,6 +30,34 @@ hours = pn.widgets.IntInput(name="Hours", value=3)
 text = pn.bind(lambda hours: f"doubled is {2 * hours}", hours)
 pn.Column(hours, pn.pane.Markdown(text)).servable()
 """
+BOKEH = """from bokeh.io import curdoc
+from bokeh.layouts import column
+from bokeh.models import Div, NumericInput
+hours, text = NumericInput(title="Hours", value=3), Div(text="doubled is 6")
+hours.on_change("value", lambda name, old, new: text.update(text=f"doubled is {2 * new}"))
+curdoc().add_root(column(hours, text))
+"""
+SHINY = """from shiny import App, render, ui
+page = ui.page_fluid(ui.input_numeric("hours", "Hours", 3), ui.output_text("text"))
+def server(input, output, session):
+    @render.text
+    def text():
+        return f"doubled is {2 * input.hours()}"
+app = App(page, server)
+"""
+MARIMO = """import marimo
+app = marimo.App()
+@app.cell
+def _():
+    print(f"doubled is {2 * 21}")
+if __name__ == "__main__":
+    app.run()
+"""
+VOILA = {
+    "cells": [{"cell_type": "code", "id": "a", "metadata": {}, "outputs": [],
+               "execution_count": None, "source": "print(f'doubled is {2 * 21}')"}],
+    "metadata": {}, "nbformat": 4, "nbformat_minor": 5,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +138,61 @@ def test_streamlit_says_what_it_lacks_and_then_runs(chosen, visit):
     doubled(tab, "Hours")
 
 
-def test_panel_runs_and_answers_over_its_socket(chosen, visit):
+def opened(site, page, app, title, *, file, text):
+    """Make a project with the app's package and file, and return the tab of the running app."""
+    create_project(page, site, f"with-{app}")
+    offered(page, title)
+    tile(page, title).get_by_role("button", name="Open").click()
+    expect(page.get_by_text("not installed in this project").first).to_be_visible(timeout=LAUNCH)
+    install(site, f"with-{app}", app, *(["ipykernel"] if app == "voila" else []))
+    write(site, f"with-{app}", file, text)
+    tile(page, title).get_by_role("button", name="Reset").click()
+    return open_app(page, title)
+
+
+@pytest.mark.parametrize(
+    ("app", "title", "text"),
+    [("panel", "Panel", PANEL), ("bokeh", "Bokeh", BOKEH), ("shiny", "Shiny", SHINY)],
+)
+def test_a_dashboard_computes_what_is_typed(chosen, visit, app, title, text):
     page = visit("mira")
-    create_project(page, chosen, "board")
-    offered(page, "Panel")
-    tile(page, "Panel").get_by_role("button", name="Open").click()
-    expect(page.get_by_text("panel is not installed").first).to_be_visible(timeout=LAUNCH)
-    install(chosen, "board", "panel")
-    write(chosen, "board", "panel_app.py", PANEL)
-    tile(page, "Panel").get_by_role("button", name="Reset").click()
-    tab = open_app(page, "Panel")
-    doubled(tab, "Hours")
+    doubled(opened(chosen, page, app, title, file=f"{app}_app.py", text=text), "Hours")
+
+
+def test_marimo_runs_a_notebook(chosen, visit):
+    tab = opened(chosen, visit("mira"), "marimo", "marimo", file="load.py", text=MARIMO)
+    tab.goto(f"{tab.url.partition('?')[0]}?file=load.py")
+    run_all = tab.get_by_test_id("run-button").last
+    run_all.wait_for(timeout=LAUNCH)
+
+    def printed():
+        with contextlib.suppress(NotInTime):  # it is off while cells run
+            run_all.click(timeout=1000)
+        return tab.get_by_text("doubled is 42").count()
+
+    until(printed, "the cell to print")  # a click before the kernel is ready is lost
+
+
+def test_voila_shows_what_a_notebook_prints(chosen, visit):
+    text = json.dumps(VOILA)
+    tab = opened(chosen, visit("mira"), "voila", "Voilà", file="load.ipynb", text=text)
+    with tab.context.expect_page() as shown:
+        tab.get_by_text("load.ipynb").click()
+    expect(shown.value.get_by_text("doubled is 42")).to_be_visible(timeout=LAUNCH)
+
+
+@pytest.mark.skipif(
+    shutil.which("code-server", path=PATH) is None,
+    reason="code-server is not on this machine, and a few pip packages cannot bring it",
+)
+def test_code_server_edits_a_file_of_the_project(chosen, visit):
+    page = visit("mira")
+    create_project(page, chosen, "coded")
+    offered(page, "Code")
+    tab = open_app(page, "Code")
+    trust = tab.get_by_role("button", name=re.compile("Yes, I trust"))
+    tab.get_by_role("treeitem", name="README.md").or_(trust).first.wait_for(timeout=LAUNCH)
+    if trust.count():
+        trust.click()
+    tab.get_by_role("treeitem", name="README.md").dblclick()
+    expect(tab.get_by_role("tab", name="README.md")).to_be_visible(timeout=LAUNCH)
