@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from compute_agent import appdir, needs, runners, upstream
-from compute_agent.applog import Tail, last_meaningful
+from compute_agent import appdir, endings, needs, runners, upstream
+from compute_agent.applog import Tail
 from compute_agent.catalog import Catalog
 from compute_agent.config import Config
 from compute_agent.confinement import Confinement
@@ -70,7 +70,7 @@ class Launcher:
             began = time.monotonic()
             while not await _answers(record, descriptor, launch):
                 if runner.ended.is_set():
-                    raise await self._lacking(launch) or died_at_launch(record, descriptor)
+                    raise await self._lacking(launch) or _died(record, descriptor)
                 if time.monotonic() - began > descriptor.timeout:
                     raise await self._lacking(launch) or HostError(
                         f"{descriptor.title} did not answer within {descriptor.timeout:g} s.",
@@ -224,32 +224,10 @@ def headers(descriptor: Descriptor, token: str) -> dict[str, str]:
     return {descriptor.token.header: descriptor.token.format % {"token": token}}
 
 
-def died_at_launch(record: Record, descriptor: Descriptor) -> HostError:
-    """Return why an app that never answered ended, with its last words."""
-    ended = runners.read_exit(record.directory)
-    if ended is not None and ended.error:
-        number, name, text = [*ended.error.split("\n"), "", ""][:3]
-        if number == "2":  # ENOENT
-            return HostError(
-                f"{descriptor.title} could not be started: {name or 'its command'} does not exist.",
-                "An administrator can check the app's description and its environment.",
-            )
-        return HostError(f"{descriptor.title} could not be started: {text.lower()} ({name}).")
+def _died(record: Record, descriptor: Descriptor) -> HostError:
     record.read_output(final=True)
-    said = last_meaningful(record.output_lines)
-    how = describe_exit(ended)
-    return HostError(
-        f"{descriptor.title} ended at launch: {said or 'it said nothing'} ({how}).",
-        "Its log shows what it said. Mend that and start it again.",
-    )
-
-
-def describe_exit(ended: runners.Exit | None) -> str:
-    if ended is None:
-        return "killed from outside"
-    if ended.signal is not None:
-        return f"signal {ended.signal}"
-    return f"exit code {ended.code}"
+    ended = runners.read_exit(record.directory)
+    return endings.at_launch(descriptor.title, ended, record.output_lines)
 
 
 def _account_fact(account: Account) -> str:

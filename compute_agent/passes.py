@@ -12,7 +12,8 @@ from typing import Protocol
 
 from compute_agent.host.errors import HostError
 from compute_agent.host.permissions import Cancelled
-from compute_agent.project import ProjectPass, Projects
+from compute_agent.project import Projects
+from compute_agent.project_pass import ProjectPass
 from compute_agent.protocol import ProjectSpec
 from compute_agent.specs import Specs
 

@@ -20,7 +20,8 @@ from compute_agent.environments.listing import ENVIRONMENTS
 from compute_agent.envtool.prefix import TooLong
 from compute_agent.host import accounts, acl, directories, permissions, privileges
 from compute_agent.host.accounts import Account
-from compute_agent.host.errors import HostError, explain
+from compute_agent.host.errors import HostError, explain, explained
+from compute_agent.project_pass import ProjectPass
 from compute_agent.protocol import ProjectSpec
 
 _SKELETON = Path(__file__).parent / "skeleton"
@@ -80,7 +81,7 @@ class Projects:
         return self._accounts.of_app(name, groups.ids)
 
     def make_directory(self, project: ProjectSpec) -> str:
-        with _explained("make the project's directory", self._root):
+        with explained("make the project's directory", self._root):
             return directories.ensure_project(
                 self._root,
                 project.owner,
@@ -89,14 +90,14 @@ class Projects:
                 self._skeleton,
             )
 
-    def begin_pass(self, project: ProjectSpec, known: Path) -> "ProjectPass | None":
+    def begin_pass(self, project: ProjectSpec, known: Path) -> ProjectPass | None:
         """Return a pass that gives the project's files to its team, not begun yet.
 
         ``known`` is where it keeps what it finds to be right. ``None`` without a directory.
         """
         rules, notes = self._rules(project)
         with (
-            _explained("set the permissions", self.home(project)),
+            explained("set the permissions", self.home(project)),
             contextlib.suppress(FileNotFoundError),
             self._opened(project) as fd,
         ):
@@ -108,7 +109,7 @@ class Projects:
         rules, _ = self._rules(project)
         done: permissions.Outcome | None = permissions.Outcome()
         with (
-            _explained("set the permissions", self.home(project)),
+            explained("set the permissions", self.home(project)),
             contextlib.suppress(FileNotFoundError),
             self._opened(project) as fd,
         ):
@@ -117,7 +118,7 @@ class Projects:
 
     def set_aside(self, project: ProjectSpec) -> None:
         """Take the project's directory out of its place, and its groups away."""
-        with _explained("remove the project's directory", self._root):
+        with explained("remove the project's directory", self._root):
             directories.set_aside(self._root, project.owner, project.name)
         if privileges.serves_others():
             self._accounts.remove_project_groups(project.owner, project.name)
@@ -139,7 +140,7 @@ class Projects:
     ) -> str:
         """Make the environment ``name`` from the template if the project has none."""
         with (
-            _explained("make the environment", self.home(project)),
+            explained("make the environment", self.home(project)),
             self._opened(project) as fd,
         ):
             known = listing.kind(fd, name)
@@ -153,7 +154,7 @@ class Projects:
     ) -> None:
         """Make ``envs/<target>`` of links to the files of the project's ``envs/<source>``."""
         with (
-            _explained("copy the environment", self.home(project)),
+            explained("copy the environment", self.home(project)),
             self._opened(project) as fd,
             directories.opened(ENVIRONMENTS, fd) as envs,
             directories.opened(source, envs) as environment,
@@ -276,41 +277,6 @@ class Projects:
             raise HostError(str(error), "Give the project a shorter name.") from None
 
 
-class ProjectPass:
-    """A pass over a project's files, its errors in words. It holds the directory until closed."""
-
-    def __init__(
-        self, place: Path, directory: int, rules: permissions.Rules, known: Path, notes: list[str]
-    ) -> None:
-        self._place = place
-        self._directory = directory
-        self._pass = permissions.Pass(directory, rules, known)
-        self._notes = notes
-        self.outcome = permissions.Outcome()
-
-    @property
-    def looked_at(self) -> int:
-        return self._pass.looked_at
-
-    def first(self, seconds: float) -> bool:
-        """Do what fits into ``seconds``; say whether that was all. Raises ``HostError``."""
-        with _explained("set the permissions", self._place):
-            done = self._pass.first(seconds)
-        if done:
-            self.rest(threading.Event())
-        return done
-
-    def rest(self, cancelled: threading.Event) -> None:
-        """Do what is left. Raises ``HostError``, ``Cancelled``."""
-        with _explained("set the permissions", self._place):
-            self.outcome = self._pass.rest(cancelled)
-        for note in self._notes:
-            self.outcome.note(note)
-
-    def close(self) -> None:
-        os.close(self._directory)
-
-
 class _Staged(NamedTuple):
     """An ``envs`` that is being filled, beside the project."""
 
@@ -339,14 +305,6 @@ class _Staged(NamedTuple):
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
                 raise listing.not_an_environment(name) from None
             raise
-
-
-@contextlib.contextmanager
-def _explained(doing: str, path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise explain(error, doing, path) from error
 
 
 @contextlib.contextmanager

@@ -28,6 +28,11 @@ class Exit(Struct, frozen=True):
     error: str = ""
     at: float = 0.0
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was killed, or a shell says so of what it ran."""
+        return self.signal == signal.SIGKILL or self.code == 128 + signal.SIGKILL
+
 
 class Runner:
     """A runner that lives, held by a pidfd; ``ended`` is set once it is gone."""

@@ -15,16 +15,16 @@ from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 
-from compute_agent import appdir, runners, watching
+from compute_agent import appdir, endings, runners, watching
 from compute_agent.activity import Activity
-from compute_agent.applog import Tail, last_meaningful
+from compute_agent.applog import Tail
 from compute_agent.catalog import Catalog
 from compute_agent.config import Config
 from compute_agent.disks import Disks
 from compute_agent.host import process
 from compute_agent.host.cgroups import Usage
 from compute_agent.host.errors import HostError, explain
-from compute_agent.launch import Launcher, Stopped, describe_exit
+from compute_agent.launch import Launcher, Stopped
 from compute_agent.protocol import (
     AppStatus,
     Command,
@@ -272,15 +272,18 @@ class Supervisor:
         await asyncio.to_thread(self._tidy, app)
         (app.directory / "token").unlink(missing_ok=True)
         self._cancelled.pop(app.app_id, None)
-        code = None if ended is None else ended.code
+        code, title = None if ended is None else ended.code, self._title(app)
         if app.stopping:
             app.end("stopped", code=code)
+        elif usage is not None and usage.killed and ended is not None and ended.was_killed:
+            self._fail(app, endings.out_of_memory(title, self._launcher.memory_of(app)), code)
         elif failure is not None:
             self._fail(app, failure, code)
         elif ended is not None and (ended.stopped or ended.code == 0):
             app.end("stopped", code=code)
         else:
-            self._fail(app, self._why_ended(app, ended, usage), code)
+            why = endings.later(title, ended, app.output_lines, usage is not None)
+            self._fail(app, why, code)
         _log.info("app %s is over: %s", app.app_id, app.state)
 
     def _sweep(self, app: Record) -> None:
@@ -296,29 +299,6 @@ class Supervisor:
     def _tidy(self, app: Record) -> None:
         appdir.remove_user_part(app.directory)
         self._launcher.confinement.tidy(app.directory.name, app.uid)
-
-    def _why_ended(self, app: Record, ended: runners.Exit | None, usage: Usage | None) -> HostError:
-        title = self._title(app)
-        mend = "Start it again; files that were saved are there."
-        if ended is None:
-            return HostError(f"{title} was ended from outside AEN.", mend)
-        if usage is not None and usage.killed:
-            return self._out_of_memory(app)
-        if ended.signal == signal.SIGKILL:
-            by = "by somebody or something other than AEN"
-            if usage is None:
-                by = "by the system for lack of memory or by an administrator"
-            return HostError(f"{title} was killed, {by}.", mend)
-        said = last_meaningful(app.output_lines)
-        return HostError(f"{title} ended by itself ({describe_exit(ended)}): {said}", mend)
-
-    def _out_of_memory(self, app: Record) -> HostError:
-        limit = self._launcher.memory_of(app)
-        return HostError(
-            f"{self._title(app)} was ended by the system: it used more memory than "
-            f"{f'its {limit}' if limit else 'there is'}.",
-            "Start it again and hold less at once, or ask an administrator for more.",
-        )
 
     def _title(self, app: Record) -> str:
         name = app.launch.app if app.launch else "app"

@@ -1,7 +1,9 @@
 """What went wrong on the machine, in words for the person who waits for an app."""
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -37,3 +39,12 @@ def explain(error: OSError, doing: str, path: str | os.PathLike[str]) -> HostErr
     reason = os.strerror(error.errno).lower() if error.errno else str(error)
     where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
     return HostError(f"The node could not {doing}: {reason}{where}.")
+
+
+@contextlib.contextmanager
+def explained(doing: str, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise what goes wrong in the block as ``explain`` puts it."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, doing, path) from error

@@ -295,6 +295,7 @@ def small_apps(place):
         "stubborn": {"command": [*base, "stubborn"]},
         "missing": {"command": ["/nonexistent/program", "%(socket)s"]},
         "limited": {"command": base, "limits": {"memory": 0.125, "processes": 20}},
+        "greedy": {"command": [*base, "greedy"], "limits": {"memory": 0.125}},
     }.items():
         described = {"name": name, "title": name.title(), "icon": name, "timeout": 20} | app
         (directory / f"{name}.json").write_text(json.dumps(described))

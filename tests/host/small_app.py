@@ -72,6 +72,8 @@ def main():
     if doing == "fail":
         print("a line before", flush=True)
         raise ValueError("no such table: \x1b[31mweather\x1b[0m")
+    if doing == "greedy":
+        bytearray(1 << 30)
     if doing == "silent":
         time.sleep(600)
     if doing == "stubborn":

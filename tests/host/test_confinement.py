@@ -65,6 +65,14 @@ def test_an_app_that_takes_too_much_memory_is_ended_and_says_so(small_node, peop
     assert status["mend"]
 
 
+def test_an_app_that_takes_too_much_memory_at_its_start_says_so_too(small_node, people):
+    app_id = small_node.launch("greedy", people())[0]
+    status = small_node.wait(app_id, "failed")
+    assert status["cause"] == (
+        "Greedy was ended by the system: it used more memory than its 0.125 GB."
+    )
+
+
 def test_a_process_of_an_app_that_takes_too_much_is_named_in_its_log(small_node, people):
     app_id = small_node.run("limited", people())
     facts(small_node, app_id, "/eat-below/1000")

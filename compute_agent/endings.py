@@ -1,0 +1,64 @@
+"""Why an app ended, in words that a person can act on."""
+
+import signal
+
+from compute_agent.applog import last_meaningful
+from compute_agent.host.errors import HostError
+from compute_agent.runners import Exit
+
+_SAVED = "Start it again; files that were saved are there."
+
+
+def at_launch(title: str, ended: Exit | None, output: list[str]) -> HostError:
+    """Return why an app ended before it ever answered; ``output`` are its last lines."""
+    if ended is not None and ended.error:
+        return _not_started(title, ended.error)
+    said = last_meaningful(output) or "it said nothing"
+    return HostError(
+        f"{title} ended at launch: {said} ({_describe(ended)}).",
+        "Its log shows what it said. Mend that and start it again.",
+    )
+
+
+def later(title: str, ended: Exit | None, output: list[str], memory_known: bool) -> HostError:
+    """Return why an app that ran ended without being asked to.
+
+    ``memory_known`` says that it was not for lack of memory, which only control groups tell.
+    """
+    if ended is None:
+        return HostError(f"{title} was ended from outside AEN.", _SAVED)
+    if ended.signal == signal.SIGKILL:
+        by = "by the system for lack of memory or by an administrator"
+        if memory_known:
+            by = "by somebody or something other than AEN"
+        return HostError(f"{title} was killed, {by}.", _SAVED)
+    said = last_meaningful(output)
+    return HostError(f"{title} ended by itself ({_describe(ended)}): {said}", _SAVED)
+
+
+def out_of_memory(title: str, limit: str) -> HostError:
+    """Return what to say of an app that the system ended; ``limit`` is empty where it has none."""
+    return HostError(
+        f"{title} was ended by the system: it used more memory than "
+        f"{f'its {limit}' if limit else 'there is'}.",
+        "Start it again and hold less at once, or ask an administrator for more.",
+    )
+
+
+def _not_started(title: str, error: str) -> HostError:
+    """Explain what the runner wrote down of a failed start: number, name and text."""
+    number, name, text = [*error.split("\n"), "", ""][:3]
+    if number == "2":  # ENOENT
+        return HostError(
+            f"{title} could not be started: {name or 'its command'} does not exist.",
+            "An administrator can check the app's description and its environment.",
+        )
+    return HostError(f"{title} could not be started: {text.lower()} ({name}).")
+
+
+def _describe(ended: Exit | None) -> str:
+    if ended is None:
+        return "killed from outside"
+    if ended.signal is not None:
+        return f"signal {ended.signal}"
+    return f"exit code {ended.code}"
