@@ -101,7 +101,7 @@ class Confinement:
 
     def _find_out(self) -> None:
         self._groups = Cgroups()
-        if self._groups.lack:
+        if self._groups.lack and self._are_limits_set():
             self.lacks.append(
                 f"Apps are limited process by process only: {self._groups.lack}. "
                 "docs/admin/apps.md says what that means."
@@ -115,8 +115,15 @@ class Confinement:
             self._views = not why
             if why:
                 self.lacks.append(
-                    f"Apps see each other's processes and share /tmp: the system refuses ({why})."
+                    "Apps see each other's processes and share /tmp: the system refuses this node "
+                    f"to separate them ({why}). The option own_view: false accepts that."
                 )
+
+    def _are_limits_set(self) -> bool:
+        """Say whether there are limits that ``setrlimit`` does not hold."""
+        config = self._config
+        of_apps = config.app_memory or config.app_processors or config.app_processes
+        return bool(of_apps or config.person_memory or config.person_processors)
 
     def _make(self, uid: int, app: str, of_app: Limits, of_person: Limits) -> Group | None:
         return None if self._groups is None else self._groups.make(uid, app, of_app, of_person)
