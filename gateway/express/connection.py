@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from .. import pages
 from ..answers import own_answer
 from ..core import Gateway
-from ..forwarding import serialize_head
+from ..forwarding import BadRequest, framing_of, serialize_head
 from ..gate import TurnedAway
 from ..pages import Page
 from ..signin import SIGNOUT
@@ -122,6 +122,9 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._end_head()
+        # Uvicorn would wait for the body of such a request and then answer nothing, for good.
+        if self._should_upgrade() and framing_of(self.headers).fields:
+            raise BadRequest("A WebSocket's handshake has no body.")
         super().on_headers_complete()
 
     def _end_head(self) -> None:

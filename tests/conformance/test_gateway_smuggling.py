@@ -97,6 +97,16 @@ def test_an_ambiguous_request_is_refused(talk, case):
     assert talk.nothing_reached_the_app()
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("field", [LENGTH, CHUNKED])
+def test_a_websockets_handshake_with_a_body_is_refused_at_once(talk, method, field):
+    """Without a wish to close: nothing else would ever end such a connection."""
+    handshake, _ = AMBIGUOUS["body after a WebSocket's handshake"]
+    talk.browser.says(talk.request("", *handshake[:-1], field, method=method, body=HIDDEN))
+    assert talk.browser.hears_end().startswith(b"HTTP/1.1 400 ")
+    assert talk.nothing_reached_the_app()
+
+
 @pytest.mark.parametrize("case", named(BAD_LINES))
 def test_a_request_with_an_odd_first_line_or_end_is_refused(talk, case):
     cookie = f"Cookie: aen_gateway={talk.opened.session}".encode()
