@@ -15,10 +15,11 @@ from typing import NamedTuple
 from compute_agent.config import Config, service_uid
 from compute_agent.environments import Environments, listing
 from compute_agent.environments.clone import Clone
-from compute_agent.environments.links import link_tree
+from compute_agent.environments.links import Asker, link_tree
 from compute_agent.environments.listing import ENVIRONMENTS
 from compute_agent.envtool.prefix import TooLong
 from compute_agent.host import accounts, acl, directories, permissions, privileges
+from compute_agent.host.access import Who
 from compute_agent.host.accounts import Account
 from compute_agent.host.errors import HostError, explain, explained
 from compute_agent.project_pass import ProjectPass
@@ -150,9 +151,21 @@ class Projects:
             return listing.fact(name, listing.kind(fd, name), how)
 
     def link_environment(
-        self, project: ProjectSpec, source: str, target: str, cancelled: threading.Event
+        self,
+        project: ProjectSpec,
+        account: str,
+        source: str,
+        target: str,
+        cancelled: threading.Event,
     ) -> None:
-        """Make ``envs/<target>`` of links to the files of the project's ``envs/<source>``."""
+        """Make ``envs/<target>`` of links to the files of the project's ``envs/<source>``.
+
+        ``account`` asks for it: what is closed to it stays so. Raises ``HostError``.
+        """
+        asking = self.account_if_there(account, project)
+        if asking is None:
+            raise HostError(f"There is no account {account}.")
+        who = Who(asking.uid, frozenset(asking.groups) | {asking.gid})
         with (
             explained("copy the environment", self.home(project)),
             self._opened(project) as fd,
@@ -160,7 +173,8 @@ class Projects:
             directories.opened(source, envs) as environment,
             self._staged(project, cancelled) as staged,
         ):
-            link_tree(environment, staged.envs, target, staged.give)
+            asker = Asker(who, staged.rules.spared | {0, os.geteuid()})
+            link_tree(environment, staged.envs, target, staged.give, asker)
             staged.move_in(fd, target)
 
     def kernels(self, project: ProjectSpec) -> list[listing.Kernel]:

@@ -95,16 +95,16 @@ class Service:
 
     async def _do(self, line: bytes, uid: int) -> None:
         order = msgspec.json.decode(line, type=Order)
-        project = self._project(order, uid)
+        project, account = self._asked(order, uid)
         if not (_NAME.fullmatch(order.source) and _HIDDEN.fullmatch(order.target)):
             raise Refused("These are no names of environments.")
         async with self._launcher.lock(project):
             await asyncio.to_thread(
                 self._launcher.projects.link_environment,
-                project, order.source, order.target, threading.Event(),
+                project, account, order.source, order.target, threading.Event(),
             )  # fmt: skip
 
-    def _project(self, order: Order, uid: int) -> ProjectSpec:
+    def _asked(self, order: Order, uid: int) -> tuple[ProjectSpec, str]:
         record = self._registry.find(order.app_id)
         if record is None or record.launch is None or record.is_over or record.uid != uid:
             raise Refused("You have no such app running.")
@@ -114,4 +114,4 @@ class Service:
         writers = [member.account for member in project.members if member.access == "rwx"]
         if account not in (project.owner_account, *writers):
             raise Refused("You may not change this project.")
-        return project
+        return project, account

@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from node_client import CHECKOUT, Node, running, small_apps, until
+from node_client import CHECKOUT, Node, as_user, running, small_apps, until
 
 from compute_agent.config import Config
 from compute_agent.environments import TOOLS, Environments
@@ -227,16 +227,18 @@ def test_a_member_of_the_team_changes_it_too(node, people):
     assert shell.ok("aenttoy") == "1.0\n"
 
 
+ASK = (
+    "import json, socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); "
+    "s.sendall(json.dumps({'app_id': sys.argv[2], 'source': sys.argv[3], "
+    "'target': sys.argv[4]}).encode() + b'\\n'); print(s.recv(4096).decode())"
+)
+
+
 def test_the_node_links_nothing_for_strangers(shell, node, people):
     """Somebody else who knows the app's id, and names that lead elsewhere."""
     otto = people(make=True)
-    ask = (
-        "import json, socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); "
-        "s.sendall(json.dumps({'app_id': sys.argv[2], 'source': sys.argv[3], "
-        "'target': sys.argv[4]}).encode() + b'\\n'); print(s.recv(4096).decode())"
-    )
     asked, app_id = node.run_dir / "env.sock", shell.env["AEN_APP_ID"]
-    command = ["/usr/bin/python3", "-c", ask, asked, app_id]
+    command = ["/usr/bin/python3", "-c", ASK, asked, app_id]
     good = ".default.00000000"
     stranger = subprocess.run(
         ["setpriv", f"--reuid={otto}", f"--regid={otto}", "--init-groups", *map(str, command),
@@ -280,3 +282,31 @@ def test_a_name_that_is_no_name_is_refused(shell):
         code, said = shell("aen", "env", "create", name)
         assert code == 1, name
         assert "no name of an environment" in said
+
+
+def test_the_nodes_copy_opens_nothing_that_is_closed_to_who_asks(node, people):
+    """A folder shut to a member by hand, moved into ``envs`` with the folder around it."""
+    mira, otto = people(), people()
+    members = [{"account": otto, "access": "rwx"}]
+    node.run("web", mira, members=members)
+    shell = Shell(node, node.run("web", mira, account=otto, members=members), otto)
+    outer = shell.home / "data"
+    closed = outer / "closed"
+    as_user(mira, "mkdir", "-p", closed)
+    as_user(mira, "sh", "-c", f"echo secret > {closed}/plan.txt")
+    as_user(mira, "setfacl", "-m", f"u:{otto}:---", closed)
+    as_user(mira, "sh", "-c", f"echo fixed > {outer}/fixed.txt")
+    as_user(mira, "setfacl", "-m", f"u:{otto}:r--", outer / "fixed.txt")
+    moved = shell.home / "envs/data"
+    shell.ok("mv", outer, moved)
+
+    def copies(name):
+        return shell.ok("/usr/bin/python3", "-c", ASK, node.run_dir / "env.sock",
+                        shell.env["AEN_APP_ID"], name, f".{name}.00000000")  # fmt: skip
+
+    assert "permission denied" in copies("data")  # a file otto may read, but not write
+    shell.ok("rm", "-f", moved / "fixed.txt")
+    assert "permission denied" in copies("data")  # a folder otto may not enter
+    assert not (shell.home / "envs/.data.00000000").exists()
+    code, said = shell("cat", moved / "closed/plan.txt")
+    assert code != 0 and "secret" not in said
