@@ -1,15 +1,10 @@
 """Apps for visitors who did not sign in, and what they reach."""
 
-import grp
 import json
-import os
 import pwd
 
 import pytest
 from node_client import Node, as_user, running, small_apps
-
-from compute_agent.host.accounts import Accounts
-from compute_agent.host.project_groups import names
 
 pytestmark = pytest.mark.host
 
@@ -81,21 +76,3 @@ def test_visitors_are_in_no_team(open_node, people):
     assert as_user(visitors, "cat", readme)[0] != 0
     steps = {step["step"]: step["fact"] for step in node.status(app_id)["progress"]}
     assert f"no rights for {visitors}" in steps["permissions"]
-
-
-def test_a_launched_app_holds_only_its_own_projects_group(small_node, people):
-    mira = people()
-    small_node.stop(small_node.run("web", mira))
-    accounts = Accounts(small_node.place / "state", "", True)
-    try:
-        demo, other = (accounts.ensure_project_groups(mira, name, [mira], [])
-                       for name in ("demo", "other"))  # fmt: skip
-        said = json.loads(small_node.get(small_node.run("web", mira), "/any")[1])
-        assert demo.editors in said["groups"]
-        assert other.editors not in said["groups"]
-        assert other.editors in os.getgrouplist(mira, pwd.getpwnam(mira).pw_gid)
-    finally:
-        for name in ("demo", "other"):
-            accounts.remove_project_groups(mira, name)
-    with pytest.raises(KeyError):
-        grp.getgrnam(names((mira, "demo"))[0])
