@@ -268,6 +268,7 @@ class Projects:
         with self._staged(project, cancelled) as staged:
             clone = Clone(*staged.owner)
             self._fill(clone, template, staged.envs, self.home(project) / ENVIRONMENTS / name)
+            staged.secure()
             staged.move_in(fd, name)
         return "cloned" if clone.linked else "copied (its files are on another disk)"
 
@@ -304,12 +305,15 @@ class _Staged(NamedTuple):
         if privileges.serves_others():
             os.fchown(directory, *self.owner)
 
-    def move_in(self, project: int, name: str) -> None:
-        """Move what is finished to ``envs/<name>``, with ``envs`` itself where that is missing."""
+    def secure(self) -> None:
+        """Give what is in it to the team."""
         # Without a team all is right by what it inherited, and looking at it all costs as much
         # as cloning it.
         if self.rules.members or self.rules.overrides:
             permissions.secure(self.envs, self.rules, self.cancelled)
+
+    def move_in(self, project: int, name: str) -> None:
+        """Move what is finished to ``envs/<name>``, with ``envs`` itself where that is missing."""
         try:
             with directories.opened(ENVIRONMENTS, project) as envs:
                 os.rename(name, name, src_dir_fd=self.envs, dst_dir_fd=envs)

@@ -1,9 +1,10 @@
 """A copy of a project's own environment, of links alone.
 
 The source is a user's, who may change it meanwhile: it is walked by descriptors, no link is
-followed, and nothing in it is read. Who gets the copy can have it as any other new folder, so
-nothing is linked that the kernel would not let them link: a file that is closed to them, or only
-to their writing, would be open in the copy.
+followed, and nothing in it is read. Folders of the copy have the rights of those they are copies
+of, and files are the same ones, so what was set by hand for somebody counts in the copy. A folder
+can be moved out of others, though, and then be copied. So nothing is linked that the kernel would
+not let the one who asks link: what is closed to them, or only to their writing, is not copied.
 """
 
 import errno
@@ -12,6 +13,7 @@ import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
+from compute_agent.host import acl
 from compute_agent.host.access import Who, granted
 from compute_agent.host.directories import opened
 
@@ -68,6 +70,17 @@ def _link(
                 elif entry.is_file(follow_symlinks=False):
                     _link_file(entry.name, source, target, asker)
         give(target)
+        _copy_rights(source, target)
+
+
+def _copy_rights(source: int, target: int) -> None:
+    """Give one directory the access lists of another, as far as there are any."""
+    for attribute in (acl.DEFAULT, acl.ACCESS):
+        try:
+            os.setxattr(target, attribute, os.getxattr(source, attribute))
+        except OSError as error:
+            if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+                raise
 
 
 def _link_file(name: str, source: int, target: int, asker: Asker) -> None:

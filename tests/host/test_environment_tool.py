@@ -23,10 +23,15 @@ pytestmark = pytest.mark.host
 
 
 def make_wheel(folder, version, code="", name="aenttoy"):
-    """Write a wheel with a module and a script."""
+    """Write a wheel with a module and a script.
+
+    Modules of two versions differ in length: Python tells bytecode of an older one by that and by
+    the second in which it was written.
+    """
+    longer = "#" * int(float(version))
     info = f"{name}-{version}.dist-info"
     files = {
-        f"{name}.py": f"VERSION = {version!r}\n{code}\ndef main():\n    print(VERSION)\n",
+        f"{name}.py": f"VERSION = {version!r}\n{code}\n{longer}\ndef main():\n    print(VERSION)\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: a\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
@@ -310,3 +315,16 @@ def test_the_nodes_copy_opens_nothing_that_is_closed_to_who_asks(node, people):
     assert not (shell.home / "envs/.data.00000000").exists()
     code, said = shell("cat", moved / "closed/plan.txt")
     assert code != 0 and "secret" not in said
+
+
+def test_what_was_set_by_hand_in_an_environment_stays_in_the_changed_one(node, people):
+    mira, otto = people(), people()
+    members = [{"account": otto, "access": "r-x"}]
+    shell = Shell(node, node.run("web", mira, members=members), mira)
+    packages = next(default(shell).glob("lib/python*/site-packages"))
+    shell.ok("sh", "-c", f"echo secret > {packages}/plan.txt")
+    shell.ok("setfacl", "-m", f"u:{otto}:---", default(shell), packages / "plan.txt")
+    shell.ok("aen", "env", "install", "default", "aenttoy==1.0")
+    assert (packages / "plan.txt").exists()
+    assert as_user(otto, "ls", default(shell))[0] != 0
+    assert f"user:{otto}:---" in shell.ok("getfacl", "-p", packages / "plan.txt")
