@@ -96,6 +96,8 @@ def make_home(layout: paths.Layout) -> None:
     try:
         layout.home.mkdir(parents=True, exist_ok=True)
         layout.etc.mkdir(exist_ok=True)
+        layout.cache.mkdir(exist_ok=True)
+        layout.cache.chmod(0o700)  # uv's lock in it is one that everybody could take
         (layout.etc / ".writable").touch()
         (layout.etc / ".writable").unlink()
     except OSError as error:

@@ -172,9 +172,18 @@ class Environments:
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        """Keep a second agent or ``--prepare`` from building at the same time."""
+        """Keep a second agent or ``--prepare`` from building at the same time.
+
+        Whoever can open a file can lock it, and would keep every app from starting: so nobody
+        else can open this one, nor uv's own below ``cache``.
+        """
         self._directory.mkdir(parents=True, exist_ok=True)
-        with (self._directory / f".{name}.lock").open("w") as file:
+        cache = self._state / "cache"
+        cache.mkdir(exist_ok=True)
+        cache.chmod(0o700)
+        path = self._directory / f".{name}.lock"
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "w") as file:
+            os.fchmod(file.fileno(), 0o600)
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

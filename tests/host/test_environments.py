@@ -123,6 +123,17 @@ def test_a_changed_lock_makes_a_new_template_beside_the_old(bare_environments, p
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="not as root, no other account needs to reach it")
+def test_nobody_can_hold_the_locks_that_builds_wait_for(template, people):
+    mira = people(make=True)
+    state = template.parents[1]
+    held = [state / "environments/.default.lock", state / "cache/uv/.lock"]
+    for path in held:
+        assert path.exists()
+        for mode in ("rb", "r+b"):
+            code, said = as_user(mira, "/usr/bin/python3", "-c", f"open({str(path)!r}, {mode!r})")
+            assert code != 0 and "PermissionError" in said
+
+
 def test_an_interpreter_out_of_reach_is_named(tmp_path):
     hidden = tmp_path / "python"
     hidden.write_text("")

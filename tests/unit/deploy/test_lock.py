@@ -15,6 +15,14 @@ def test_a_second_one_is_told_who_has_it(tmp_path):
     os.close(held)
 
 
+def test_nobody_else_can_open_the_lock_not_even_an_older_one(tmp_path):
+    """Who can open a file can lock it, and AEN would never start again."""
+    path = tmp_path / "running.lock"
+    path.touch(0o644)
+    os.close(lock.take(path))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_the_lock_ends_with_its_holder(tmp_path):
     os.close(lock.take(tmp_path / "running.lock"))
     os.close(lock.take(tmp_path / "running.lock"))
