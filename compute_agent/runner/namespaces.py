@@ -6,6 +6,7 @@ process of such a view is ours: it starts the app and collects what the app leav
 ends, the kernel ends everything in the view and waits for that.
 """
 
+import errno
 import os
 import select
 import signal
@@ -31,13 +32,20 @@ def separate(tmp: str, keep: list[str]) -> None:
 def _cover(tmp: str, keep: list[str]) -> None:
     """Put ``tmp`` over the places for temporary files, with what is kept of them in it."""
     # Opened first: any of them may lie in what is covered.
-    cover, *kept = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in (tmp, *keep)]
+    cover = os.open(tmp, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    kept = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in keep]
+    # Its user could put a link there that leads root elsewhere: not before places are made in it.
+    user = os.fstat(cover)
+    os.fchown(cover, 0, 0)
+    if os.listdir(cover):
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), tmp)
     for place in _TEMPORARY:
         if os.path.isdir(place) and not os.path.islink(place):
             _bind(cover, place)
     for path, fd in zip(keep, kept, strict=True):
         os.makedirs(path, mode=0o755, exist_ok=True)
         _bind(fd, path)
+    os.fchown(cover, user.st_uid, user.st_gid)
 
 
 def _bind(source: int, target: str) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from node_client import until
+from node_client import CHECKOUT, until
 
 from compute_agent.host.cgroups import Cgroups
 
@@ -111,3 +113,38 @@ def test_a_restarted_agent_still_knows_what_an_app_uses(small_node, people):
     until(lambda: small_node.status(app_id)["memory"], "memory is reported")
     small_node.stop(app_id)
     assert not groups(app_id)
+
+
+_VIEW = """
+import os, sys
+from compute_agent.runner import kernel, namespaces
+kernel.unshare(kernel.CLONE_NEWPID)
+if (child := os.fork()) == 0:
+    try:
+        namespaces.separate(sys.argv[1], [sys.argv[2]])
+    except OSError as error:
+        os.write(1, error.strerror.encode())
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_a_link_planted_in_an_apps_own_tmp_leads_root_nowhere(tmp_path, planted):
+    """Its user waits for the directory to be made, and is quicker than the runner."""
+    own, elsewhere = tmp_path / "own", tmp_path / "elsewhere"
+    kept = tmp_path / "node/run"
+    for path in (own, elsewhere, kept):
+        path.mkdir(parents=True)
+    os.chown(own, 12345, 12345)
+    if planted:
+        first = kept.relative_to("/tmp").parts[0]
+        (own / first).symlink_to(elsewhere)
+    command = [sys.executable, "-c", _VIEW, str(own), str(kept)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, check=True)
+    if planted:
+        assert done.stdout == "Directory not empty", done.stderr
+        assert not list(elsewhere.iterdir())
+    else:
+        assert not done.stdout + done.stderr
+        assert own.stat().st_uid == 12345
