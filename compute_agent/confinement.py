@@ -1,9 +1,11 @@
 """What each app is kept within: memory, processors, processes, and its own view of the machine."""
 
+import hashlib
 import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,18 @@ class Confinement:
         except OSError as error:
             _log.warning("%s/%s could not be removed: %s", place, app, error.strerror)
 
+    def left_of_others(self, apps: Collection[str]) -> list[str]:
+        """Return the names of apps that nobody knows any more, of which there are files left.
+
+        Their control groups are removed. For the agent's start: nothing must be launching.
+        """
+        if self._groups is not None:
+            self._groups.remove_all_but(apps)
+        try:
+            return [place.name for place in self._place.iterdir() if place.name not in apps]
+        except OSError:
+            return []
+
     def memory_of(self, needs: Needs) -> str:
         """Return in words how much memory an app may use, empty where there is no limit."""
         known = (self._of_app(needs).memory, self._of_person().memory)
@@ -100,7 +114,7 @@ class Confinement:
     # --- parts ---
 
     def _find_out(self) -> None:
-        self._groups = Cgroups()
+        self._groups = Cgroups(_node(self._config))
         if self._groups.lack and self._are_limits_set():
             self.lacks.append(
                 f"Apps are limited process by process only: {self._groups.lack}. "
@@ -166,6 +180,11 @@ class Confinement:
     def _of_person(self) -> Limits:
         config = self._config
         return _limits(config.person_memory, config.person_processors, config.person_processes)
+
+
+def _node(config: Config) -> str:
+    """Return a short name for the node, which no other on this machine has."""
+    return hashlib.blake2b(config.run_dir.encode(), digest_size=4).hexdigest()
 
 
 def _limits(memory: float, processors: float, processes: float) -> Limits:

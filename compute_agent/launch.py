@@ -148,6 +148,9 @@ class _Attempt:
         async with _step(self._record, "environment") as done:
             name = self._launch.environment
             done(await self._blocking(projects.ensure_environment, project, name, self._cancelled))
+        if any(override.path.startswith("envs") for override in project.overrides):
+            # A new environment was secured before it lay where rights were set by hand.
+            await self._launcher.passes.first(project)
         # Once more: setting the permissions of a large team makes groups.
         return await self._account()
 

@@ -316,7 +316,12 @@ class Supervisor:
 
     def adopt(self) -> None:
         """Find the apps that an earlier agent left, and go on where it ended."""
-        for app in self.registry.read():
+        apps = self.registry.read()
+        for stray in self._launcher.confinement.left_of_others(
+            {app.directory.name for app in apps}
+        ):
+            self._begin(asyncio.to_thread(self._launcher.confinement.tidy, stray, -1))
+        for app in apps:
             if not app.is_over:
                 self._resume(app)
         for project in self._launcher.passes.unsettled():

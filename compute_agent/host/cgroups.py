@@ -1,6 +1,6 @@
 """Limits that the kernel holds for all processes of an app, and of a person: control groups.
 
-An app's group lies in its person's: ``aen/<uid>/<app>``, in version 2 of the interface where that
+An app's group lies in its person's: ``aen-<node>/<uid>/<app>``, in version 2 of the interface where that
 has the controllers, else in version 1's hierarchies. Where the node may use neither, apps run with
 what ``setrlimit`` can hold, and ``Cgroups.lack`` says why.
 
@@ -11,12 +11,12 @@ import contextlib
 import errno
 import os
 import time
+from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
 from msgspec import Struct
 
-_TOP = "aen"
 _PERIOD = 100_000  # microseconds in which an app may use its share of processors
 _CONTROLLERS = ("memory", "cpu", "pids")
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -105,9 +105,13 @@ class Group:
 
 
 class Cgroups:
-    """What this machine and this process's rights allow. ``lack`` is empty where all is well."""
+    """What this machine and this process's rights allow. ``lack`` is empty where all is well.
 
-    def __init__(self, mounts: Path = _MOUNTS) -> None:
+    ``node`` tells the groups of several nodes on one machine apart.
+    """
+
+    def __init__(self, node: str, mounts: Path = _MOUNTS) -> None:
+        self._top = f"aen-{node}"
         self._unified, self._roots = _hierarchies(mounts)
         self.lack = self._try()
 
@@ -120,11 +124,11 @@ class Cgroups:
             return None
         directories: dict[str, Path] = {}
         for controller, root in self._roots.items():
-            person = root / _TOP / str(uid)
+            person = root / self._top / str(uid)
             place = person / app
             place.mkdir(parents=True, exist_ok=True)
             if self._unified:
-                _enable(root, root / _TOP, person)
+                _enable(root, root / self._top, person)
             directories[controller] = place
         for controller, place in directories.items():
             _limit(place.parent, controller, of_person, self._unified)
@@ -133,19 +137,26 @@ class Cgroups:
 
     def find(self, uid: int, app: str) -> Group | None:
         """Return the group that an earlier agent made."""
-        places = {name: root / _TOP / str(uid) / app for name, root in self._roots.items()}
+        places = {name: root / self._top / str(uid) / app for name, root in self._roots.items()}
         found = {name: place for name, place in places.items() if place.is_dir()}
         return Group(found, self._unified) if found else None
+
+    def remove_all_but(self, apps: Container[str]) -> None:
+        """Remove the groups of apps that are not among ``apps`` and have no process left."""
+        for root in self._roots.values():
+            for place in (root / self._top).glob("*/*/"):
+                if place.name not in apps and _rmdir(place):
+                    _rmdir(place.parent)
 
     def _try(self) -> str:
         if not self._roots:
             return "this machine has no control groups for memory, processors and processes"
         for root in self._roots.values():
             try:
-                (root / _TOP).mkdir(exist_ok=True)
+                (root / self._top).mkdir(exist_ok=True)
                 if self._unified:
                     _enable(root)
-                elif not os.access(root / _TOP / "cgroup.procs", os.W_OK, effective_ids=True):
+                elif not os.access(root / self._top / "cgroup.procs", os.W_OK, effective_ids=True):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             except OSError as error:
                 return f"control groups cannot be made in {root} ({error.strerror})"

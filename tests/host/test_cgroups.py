@@ -20,7 +20,7 @@ def groups():
     """A function that makes groups, all removed again with what runs in them."""
     if os.geteuid() != 0:
         pytest.skip("makes control groups, so it needs root")
-    found = Cgroups()
+    found = Cgroups("test")
     if found.lack:
         pytest.skip(found.lack)
     made = []
@@ -121,13 +121,13 @@ os.wait()
 def test_the_next_agent_finds_the_group(groups):
     group = groups(NOBODY_ELSE)
     name = group.joins[0].split("/")[-2]
-    assert Cgroups().find(UID, name).joins == group.joins
-    assert Cgroups().find(UID, "not-there") is None
+    assert Cgroups("test").find(UID, name).joins == group.joins
+    assert Cgroups("test").find(UID, "not-there") is None
 
 
 def test_a_machine_without_groups_says_so(tmp_path):
     mounts = tmp_path / "mountinfo"
     mounts.write_text("22 1 0:20 / /proc rw shared:1 - proc proc rw\n")
-    found = Cgroups(mounts)
+    found = Cgroups("test", mounts)
     assert "no control groups" in found.lack
     assert found.make(UID, "app", NOBODY_ELSE, NOBODY_ELSE) is None

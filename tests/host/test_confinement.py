@@ -1,5 +1,6 @@
 """What an app is kept within, tried from inside it."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.host
 
 @pytest.fixture(autouse=True)
 def _limits_can_be_had():
-    if os.geteuid() == 0 and (lack := Cgroups().lack):
+    if os.geteuid() == 0 and (lack := Cgroups("test").lack):
         pytest.skip(lack)
 
 
@@ -25,7 +26,12 @@ def facts(node, app_id, path="/"):
 
 
 def groups(app_id):
-    return list(Path("/sys/fs/cgroup").glob(f"**/aen/*/{app_id[:12]}"))
+    return list(Path("/sys/fs/cgroup").glob(f"**/aen-*/*/{app_id[:12]}"))
+
+
+def _is_of(node, path):
+    name = hashlib.blake2b(str(node.run_dir).encode(), digest_size=4).hexdigest()
+    return path.name == f"aen-{name}" and path.parent.name == "memory"
 
 
 def test_an_app_sees_its_own_processes_only(small_node, people):
@@ -148,3 +154,16 @@ def test_a_link_planted_in_an_apps_own_tmp_leads_root_nowhere(tmp_path, planted)
     else:
         assert not done.stdout + done.stderr
         assert own.stat().st_uid == 12345
+
+
+def test_what_a_killed_agent_left_of_an_unknown_app_goes_with_the_next_start(small_node, people):
+    app_id = small_node.run("web", people())
+    small_node.stop(app_id)
+    small_node.kill()
+    [top] = {path for path in Path("/sys/fs/cgroup").glob("**/aen-*") if _is_of(small_node, path)}
+    stray = top / "54321/0123456789ab"
+    stray.mkdir(parents=True)
+    files = Path(json.loads(small_node.config.read_text())["state_dir"]) / "tmp/0123456789ab"
+    files.mkdir()
+    small_node.start()
+    until(lambda: not stray.exists() and not files.exists(), "both are gone")
