@@ -10,6 +10,7 @@ BENCHMARKS = {
     "gateway": "gateway_rate.py",
     "environments": "environments.py",
     "permissions": "permission_pass.py",
+    "team": "team_change.py",
 }
 
 

@@ -1,5 +1,6 @@
 """Apps by description on a real node: those that a node opts into, and an administrator's own."""
 
+import contextlib
 import json
 import os
 import pwd
@@ -110,9 +111,10 @@ def listening(pids):
     inodes = set()
     for pid in pids:
         for fd in Path(f"/proc/{pid}/fd").iterdir():
-            target = str(fd.readlink())
-            if target.startswith("socket:["):
-                inodes.add(target[8:-1])
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                target = str(fd.readlink())
+                if target.startswith("socket:["):
+                    inodes.add(target[8:-1])
     found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
