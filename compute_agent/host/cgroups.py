@@ -86,8 +86,8 @@ class Group:
                 return False
             if waiting:
                 time.sleep(0.01)  # a process that ended a moment ago still counts
-        for parent in {path.parent for path in self._places()}:
-            _rmdir(parent)  # the person's, when this was their last app
+        for person in {path.parent for path in self._places()}:
+            _rmdir_up(person)  # when this was their last app, or the node's
         return True
 
     def _places(self) -> list[Path]:
@@ -146,7 +146,7 @@ class Cgroups:
         for root in self._roots.values():
             for place in (root / self._top).glob("*/*/"):
                 if place.name not in apps and _rmdir(place):
-                    _rmdir(place.parent)
+                    _rmdir_up(place.parent)
 
     def _try(self) -> str:
         if not self._roots:
@@ -160,6 +160,7 @@ class Cgroups:
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             except OSError as error:
                 return f"control groups cannot be made in {root} ({error.strerror})"
+            _rmdir(root / self._top)  # made again with the first app
         return ""
 
 
@@ -258,3 +259,9 @@ def _rmdir(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _rmdir_up(person: Path) -> None:
+    """Remove the group of a person, and then the node's, where they are empty."""
+    if _rmdir(person):
+        _rmdir(person.parent)

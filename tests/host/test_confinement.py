@@ -157,8 +157,7 @@ def test_a_link_planted_in_an_apps_own_tmp_leads_root_nowhere(tmp_path, planted)
 
 
 def test_what_a_killed_agent_left_of_an_unknown_app_goes_with_the_next_start(small_node, people):
-    app_id = small_node.run("web", people())
-    small_node.stop(app_id)
+    small_node.run("web", people())
     small_node.kill()
     [top] = {path for path in Path("/sys/fs/cgroup").glob("**/aen-*") if _is_of(small_node, path)}
     stray = top / "54321/0123456789ab"
