@@ -65,7 +65,6 @@ class Record:
         self.status = stored.status
         self.token = ""
         self.tail: Tail | None = None
-        self.connections = 0
         self._changed = changed
         self._state: AppState = stored.status.state
         self._steps: list[Step] = list(stored.status.progress)

@@ -15,6 +15,8 @@ from team import Team
 
 from compute_agent.config import Config
 from compute_agent.environments import Environments
+from compute_agent.environments.clone import Clone
+from compute_agent.host import directories
 from compute_agent.host.errors import HostError
 from compute_agent.host.reachable import closed_ancestor
 from deploy.node_service import NodeService
@@ -229,3 +231,13 @@ def any_node(request, place, bare_environments):
     finally:
         if rule is not None:
             rule.unlink()
+
+
+@pytest.fixture
+def clone(template, place, people):
+    """A clone of the module's ``template`` that belongs to a person, and that person's name."""
+    mira = people(make=True)
+    account = pwd.getpwnam(mira)
+    with directories.opened(place) as parent:
+        Clone(account.pw_uid, account.pw_gid).make(template, parent, "env", place / "env")
+    return place / "env", mira

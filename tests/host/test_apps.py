@@ -140,14 +140,6 @@ def test_an_app_that_is_killed_while_it_runs_has_failed(small_node, people):
     assert "was killed" in small_node.wait(app_id, "failed")["cause"]
 
 
-def test_an_app_dies_with_its_runner(small_node, people):
-    app_id = small_node.run("stubborn", people())
-    until(lambda: len(small_node.processes(app_id)) >= 3, "the app has its children")
-    os.kill(small_node.runner(app_id), signal.SIGKILL)
-    assert small_node.wait(app_id, "failed")["cause"] == "Stubborn was ended from outside AEN."
-    assert not small_node.processes(app_id)
-
-
 def test_an_app_outlives_a_killed_agent_and_is_found_again(small_node, people):
     app_id = small_node.run("web", people())
     before = small_node.status(app_id)

@@ -25,16 +25,6 @@ def template(environments):
     return Environments(Config(**environments)).ensure("default")
 
 
-@pytest.fixture
-def clone(template, place, people):
-    """A clone that belongs to a person, and that person's name."""
-    mira = people(make=True)
-    account = pwd.getpwnam(mira)
-    with directories.opened(place) as parent:
-        Clone(account.pw_uid, account.pw_gid).make(template, parent, "env", place / "env")
-    return place / "env", mira
-
-
 def test_a_clone_works_for_its_user(clone):
     path, mira = clone
     program = "import numpy, pandas, sys; print(sys.prefix, pandas.DataFrame({'a': [1]}).a.sum())"

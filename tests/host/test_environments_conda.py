@@ -87,16 +87,6 @@ def template(conda_settings):
     return Environments(Config(**conda_settings)).ensure("default")
 
 
-@pytest.fixture
-def clone(template, place, people):
-    """A clone that belongs to a person, and that person's name."""
-    mira = people(make=True)
-    account = pwd.getpwnam(mira)
-    with directories.opened(place) as parent:
-        Clone(account.pw_uid, account.pw_gid).make(template, parent, "env", place / "env")
-    return place / "env", mira
-
-
 def test_a_clone_of_conda_packages_works_for_its_user(clone):
     path, mira = clone
     assert as_user(mira, path / "bin/python", "-c", "import sys; print(sys.prefix)") == (
