@@ -25,6 +25,7 @@ from compute_agent.environments import TOOLS, Environments  # noqa: E402
 from compute_agent.environments.clone import Clone  # noqa: E402
 from compute_agent.environments.uv_maker import find_uv  # noqa: E402
 from compute_agent.host.directories import opened  # noqa: E402
+from tests.places import KEPT  # noqa: E402
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -34,9 +35,7 @@ class Bench:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self.cache = Path(
-            "/var/cache/aen-test" if os.geteuid() == 0 else Path.home() / ".cache/aen-test"
-        )
+        self.cache = KEPT
         self.cache.mkdir(parents=True, exist_ok=True)
         self.uv = self.template("node", {})
         self.python = (self.uv / "bin/python").resolve()

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import httpx
 
+from tests.places import KEPT
+
 CHECKOUT = Path(__file__).parents[2]
 ROOT = os.geteuid() == 0
 #: Downloads of earlier runs; a new machine has none and fetches them.
-CACHE = Path("/var/cache/aen-test" if ROOT else Path.home() / ".cache/aen-test") / "uv"
+CACHE = KEPT / "uv"
 START_WITHIN = 420
 PATIENCE = 60
 

@@ -20,6 +20,7 @@ from compute_agent.host import directories
 from compute_agent.host.errors import HostError
 from compute_agent.host.reachable import closed_ancestor
 from deploy.node_service import NodeService
+from tests.places import KEPT
 
 _counter = iter(range(1000))
 
@@ -42,9 +43,8 @@ def interpreter():
 @pytest.fixture(scope="session")
 def cache():
     """A directory that outlives the run: building environments is most of the time."""
-    place = Path("/var/cache/aen-test" if os.geteuid() == 0 else Path.home() / ".cache/aen-test")
-    place.mkdir(parents=True, exist_ok=True)
-    return place
+    KEPT.mkdir(parents=True, exist_ok=True)
+    return KEPT
 
 
 @pytest.fixture(scope="session")

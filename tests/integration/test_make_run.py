@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.places import KEPT
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROOT = os.geteuid() == 0
 # Downloads of earlier test runs; a new machine has none and fetches them.
-CACHE = Path("/var/cache/aen-test" if ROOT else Path.home() / ".cache/aen-test") / "uv"
+CACHE = KEPT / "uv"
 PASSWORD = "Only-for-this-test-7"
 PROGRAMS = {"server", "worker", "gateway", "compute"}
 
