@@ -40,7 +40,8 @@ bench: dev  ## the benchmarks, as tables
 COMPILE = $(BIN)/uv pip compile --universal --generate-hashes --python-version 3.11 --quiet $(ARGS)
 lock: dev  ## make every lock again (ARGS=--upgrade takes newer versions)
 	$(COMPILE) pyproject.toml -o requirements/aen.txt
-	$(COMPILE) pyproject.toml --group dev -c requirements/aen.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra mongodb -c requirements/aen.txt -o requirements/aen-mongodb.txt
+	$(COMPILE) pyproject.toml --extra mongodb --group dev -c requirements/aen.txt -o requirements/dev.txt
 	for wanted in compute_agent/locks/*.in; do \
 	  $(COMPILE) --no-header --no-annotate --overrides compute_agent/locks/overrides.txt \
 	    "$$wanted" -o "$${wanted%.in}.txt" || exit 1; \

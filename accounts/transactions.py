@@ -1,13 +1,65 @@
-"""The one way in which AEN opens a transaction."""
+"""The one way in which AEN opens a transaction, on every database.
 
+SQLite and PostgreSQL let a transaction wait for what another one holds. MongoDB does not: the later
+of two that write one document fails at once, and is expected to begin anew. So a function that opens
+a transaction is ``@retried``: it may be called again from its start, and has done nothing then.
+"""
+
+import functools
+import random
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import ParamSpec, TypeVar
 
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+#: Longest pauses before the next tries, in seconds: by the last one, whoever was faster is done.
+_PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+#: How MongoDB marks an error after which the same may well succeed.
+_TRANSIENT = "TransientTransactionError"
 
 
-def atomic() -> transaction.Atomic:
-    """All or nothing, without savepoints: an inner block joins the outer one."""
+def atomic() -> AbstractContextManager[object]:
+    """All or nothing, without savepoints: an inner block joins the outer one.
+
+    Errors must leave the block: after one, MongoDB and PostgreSQL refuse whatever follows in it.
+    """
+    if connection.vendor == "mongodb":
+        from django_mongodb_backend import transaction as mongodb
+
+        return mongodb.atomic()  # Django's own does nothing there
     return transaction.atomic(savepoint=False)
+
+
+def retried(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Call a function again when another's write in the same moment undid its transaction.
+
+    Within a transaction that is open already the error goes up to the function that opened it.
+    """
+
+    @functools.wraps(function)
+    def until_done(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        if connection.vendor != "mongodb" or connection.in_atomic_block_mongo:
+            return function(*args, **kwargs)
+        for longest in _PAUSES:
+            try:
+                return function(*args, **kwargs)
+            except DatabaseError as error:
+                if not _may_succeed_later(error):
+                    raise
+            time.sleep(random.uniform(0, longest))  # noqa: S311 (spreads those who collided)
+        return function(*args, **kwargs)
+
+    return until_done
+
+
+def _may_succeed_later(error: DatabaseError) -> bool:
+    labelled = getattr(error.__cause__, "has_error_label", None)
+    return labelled is not None and labelled(_TRANSIENT)
 
 
 def after_commit(action: Callable[[], object]) -> None:

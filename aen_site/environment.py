@@ -4,7 +4,6 @@ import os
 import re
 import stat
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -83,45 +82,3 @@ def _long_enough(where: str, value: str) -> str:
             "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
         )
     return value
-
-
-def database(url: str) -> dict[str, object]:
-    """Return Django's settings for ``sqlite:///path`` or ``postgresql://user:pw@host:port/name``.
-
-    Raises ``ImproperlyConfigured`` naming what is supported for anything else.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "sqlite":
-        return _sqlite(parts.path[1:] if parts.path.startswith("//") else parts.path)
-    if parts.scheme in ("postgresql", "postgres"):
-        return _postgresql(parts)
-    raise ImproperlyConfigured(
-        f"AEN_DATABASE_URL begins with “{parts.scheme}:”. It may be sqlite:///path or "
-        "postgresql://user:password@host:port/name."
-    )
-
-
-def _sqlite(path: str) -> dict[str, object]:
-    return {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": path,
-        "OPTIONS": {
-            "timeout": 20,
-            # A transaction that may write takes the lock when it begins: it waits, never fails.
-            "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        },
-    }
-
-
-def _postgresql(parts: object) -> dict[str, object]:
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(parts.path.lstrip("/")),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": unquote(parts.hostname or ""),
-        "PORT": str(parts.port or ""),
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-    }

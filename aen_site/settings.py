@@ -4,13 +4,21 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from . import environment
+from . import databases, environment
 
 BASE_DIR = Path(__file__).parent.parent
 AEN_HOME = environment.home()
 
 SECRET_KEY = environment.secret("AEN_SECRET_KEY")
 DEBUG = False
+
+# --- database -------------------------------------------------------------------------------------
+_database = databases.chosen(
+    os.environ.get("AEN_DATABASE_URL") or f"sqlite:///{AEN_HOME}/server/db.sqlite3"
+)
+DATABASES = {"default": _database.settings}
+MIGRATION_MODULES = dict(_database.migrations)
+DEFAULT_AUTO_FIELD = _database.auto_field
 
 # --- addresses ------------------------------------------------------------------------------------
 AEN_PUBLIC_URL = os.environ.get("AEN_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
@@ -41,22 +49,24 @@ AEN_START_TIMEOUT = float(os.environ.get("AEN_START_TIMEOUT", "120"))
 AEN_IDLE_STOP = environment.hours("AEN_IDLE_STOP")
 AEN_IDLE_STOP_APPS = environment.hours_of_apps("AEN_IDLE_STOP_APPS")
 
-INSTALLED_APPS = [
-    "aen_site.apps.AenSiteConfig",
-    "projects.apps.ProjectsConfig",
-    "datacenters.apps.DatacentersConfig",
-    "accounts.apps.AccountsConfig",
-    "django.contrib.admin",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "guardian",
-    "channels",
-    "django_htmx",
-    "bootstrap",
-]
+INSTALLED_APPS = _database.apps(
+    [
+        "aen_site.apps.AenSiteConfig",
+        "projects.apps.ProjectsConfig",
+        "datacenters.apps.DatacentersConfig",
+        "accounts.apps.AccountsConfig",
+        "django.contrib.admin",
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "django.contrib.sessions",
+        "django.contrib.messages",
+        "django.contrib.staticfiles",
+        "guardian",
+        "channels",
+        "django_htmx",
+        "bootstrap",
+    ]
+)
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -93,12 +103,6 @@ TEMPLATES = [
         },
     }
 ]
-
-DATABASES = {
-    "default": environment.database(
-        os.environ.get("AEN_DATABASE_URL") or f"sqlite:///{AEN_HOME}/server/db.sqlite3"
-    )
-}
 
 # --- people -----------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -152,7 +156,6 @@ SECURE_REFERRER_POLICY = "same-origin"
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_TZ = True
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"  # for contrib apps; our models have UUID keys
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 LOGGING = {

@@ -14,9 +14,10 @@ if sys.version_info < (3, 11):  # noqa: UP036 - the Makefile looks for a newer o
     sys.exit("AEN needs Python 3.11 or newer, and this is %d.%d." % sys.version_info[:2])  # noqa: UP031
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from deploy import install, interpreter, lock, paths, uv
+from deploy import install, interpreter, lock, options, paths, uv
 from deploy.say import Problem, line, problems_end_it, step
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -40,18 +41,24 @@ def for_the_site(arguments: list[str]) -> None:
     line(f"AEN, with all its data in {layout.home}")
     make_home(layout)
     held = lock.take(layout.lock)
+    locked = _LOCKS / ("aen-mongodb.txt" if _on_mongodb(os.environ) else "aen.txt")
     wanted = install.State(
         python="",
-        lock=install.digest_of(_LOCKS / "aen.txt"),
+        lock=install.digest_of(locked),
         source=install.digest_of_source(CHECKOUT),
     )
     cache = Path(os.environ.get("UV_CACHE_DIR") or layout.cache / "uv")
-    bring_about(layout.venv, cache, _LOCKS / "aen.txt", wanted, layout.home / "tools")
+    bring_about(layout.venv, cache, locked, wanted, layout.home / "tools")
     if arguments == ["--install-only"]:
         return
     lock.hand_over(held)
     command = [str(layout.python), "-I", "-m", "deploy.site", f"--lock={held}", *arguments]
     os.execve(layout.python, command, handed_on(layout))  # noqa: S606
+
+
+def _on_mongodb(env: Mapping[str, str]) -> bool:
+    """Say whether the site's database needs what the extra ``aen[mongodb]`` installs."""
+    return (options.secret(env, "AEN_DATABASE_URL") or "").startswith(("mongodb:", "mongodb+srv:"))
 
 
 def for_developers() -> None:

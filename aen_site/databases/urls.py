@@ -1,0 +1,109 @@
+"""From ``AEN_DATABASE_URL`` to Django's settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from . import mongodb
+
+ENGINE = "aen_site.databases.mongodb_engine"
+SUPPORTED = (
+    "sqlite:///path, postgresql://user:password@host:port/name or "
+    "mongodb://user:password@host:port/name?replicaSet=rs0"
+)
+DJONGO = (
+    "djongo does not work with the Django that AEN uses: it ended with Django 3.1, and changes made "
+    "through it can be lost. Its place is taken by django-mongodb-backend. Install AEN with it: "
+    "pip install 'aen[mongodb]', and set "
+    "AEN_DATABASE_URL=mongodb://user:password@host:port/name?replicaSet=rs0"
+)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Django's settings for one database: the entry of ``DATABASES``, and what goes with it."""
+
+    settings: dict[str, Any]
+    #: Configurations that take the place of other apps' own, by theirs.
+    configurations: Mapping[str, str] = field(default_factory=dict)
+    #: ``MIGRATION_MODULES``
+    migrations: Mapping[str, str] = field(default_factory=dict)
+    #: ``DEFAULT_AUTO_FIELD``; no model of ours uses it.
+    auto_field: str = "django.db.models.BigAutoField"
+
+    def apps(self, usual: list[str]) -> list[str]:
+        """Return ``INSTALLED_APPS`` with this database's configurations in it."""
+        return [self.configurations.get(app, app) for app in usual]
+
+
+def chosen(url: str) -> Chosen:
+    """Return the settings for an address. Raises ``ImproperlyConfigured``, naming the mend."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        return Chosen(_sqlite(parts.path[1:] if parts.path.startswith("//") else parts.path))
+    if parts.scheme in ("postgresql", "postgres"):
+        return Chosen(_postgresql(parts))
+    if parts.scheme in ("mongodb", "mongodb+srv"):
+        return Chosen(_mongodb(url, parts), mongodb.CONFIGURATIONS, mongodb.MIGRATIONS,
+                      mongodb.AUTO_FIELD)  # fmt: skip
+    if "djongo" in parts.scheme:
+        raise ImproperlyConfigured(DJONGO)
+    raise ImproperlyConfigured(
+        f"AEN_DATABASE_URL begins with “{parts.scheme}:”. It may be {SUPPORTED}."
+    )
+
+
+def refuse_djongo(databases: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise ``ImproperlyConfigured`` where settings of somebody's own name djongo as engine."""
+    if any("djongo" in str(database.get("ENGINE", "")) for database in databases.values()):
+        raise ImproperlyConfigured(DJONGO)
+
+
+def _sqlite(path: str) -> dict[str, Any]:
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": path,
+        "OPTIONS": {
+            "timeout": 20,
+            # A transaction that may write takes the lock when it begins: it waits, never fails.
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
+
+
+def _postgresql(parts: SplitResult) -> dict[str, Any]:
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": unquote(parts.hostname or ""),
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+def _mongodb(url: str, parts: SplitResult) -> dict[str, Any]:
+    if find_spec("django_mongodb_backend") is None:
+        raise ImproperlyConfigured(
+            "AEN_DATABASE_URL names MongoDB, for which django-mongodb-backend is missing. Install "
+            "AEN with it: pip install 'aen[mongodb]'"
+        )
+    name = unquote(parts.path.lstrip("/"))
+    if not name:
+        raise ImproperlyConfigured(
+            "AEN_DATABASE_URL names no database. It stands after the host: "
+            "mongodb://user:password@host:port/name?replicaSet=rs0"
+        )
+    # Acknowledged is what a majority of the replica set has on disk: a failover loses none of it.
+    options: dict[str, Any] = {"w": "majority", "journal": True}
+    given = {key.lower() for key in parse_qs(parts.query)}
+    if "serverselectiontimeoutms" not in given:
+        options["serverSelectionTimeoutMS"] = 5000  # without a database one page waits this long
+    return {"ENGINE": ENGINE, "HOST": url, "NAME": name, "OPTIONS": options}
