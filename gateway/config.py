@@ -5,9 +5,13 @@ import re
 import stat
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
+
+from .forwarding import Proxies
+from .protocol.origins import has_origins, own_address
 
 Url = Annotated[str, Meta(pattern=r"\Ahttps?://[^/?#\s]+\Z")]
 
@@ -25,7 +29,10 @@ class Tls(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """``server``: where the gateway reaches the server; the ``public`` ones are for browsers."""
+    """``server``: where the gateway reaches the server; the ``public`` ones are for browsers.
+
+    A ``public_url`` like ``https://*.apps.example`` gives each app an origin of its own.
+    """
 
     gateway_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
     server: Url
@@ -43,11 +50,25 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     express: bool = True
     #: File of the secret that ``/-/metrics`` is shown for, as ``Authorization: Bearer``.
     metrics_token_file: str | None = None
+    #: Proxies in front, whose ``X-Forwarded-*`` are believed: addresses, networks, or ``unix``.
+    trusted_proxies: tuple[str, ...] = ()
+    #: Further host names, without a port, under which the gateway may be asked.
+    names: tuple[str, ...] = ()
+
+    @property
+    def own_url(self) -> str:
+        """Where the gateway's own pages are; without a star in ``public_url`` apps are there, too."""
+        return own_address(self.public_url)
+
+    @property
+    def has_origins(self) -> bool:
+        """Whether each app has an origin of its own."""
+        return has_origins(self.public_url)
 
     @property
     def public_origin(self) -> bytes:
-        """The ``Origin`` that browsers send for pages of this gateway: no default port."""
-        scheme, _, authority = self.public_url.lower().partition("://")
+        """The ``Origin`` that browsers send for the gateway's own pages: no default port."""
+        scheme, _, authority = self.own_url.lower().partition("://")
         default = ":443" if scheme == "https" else ":80"
         return f"{scheme}://{authority.removesuffix(default)}".encode()
 
@@ -73,7 +94,25 @@ def load(path: str | None = None) -> Config:
         raise ConfigError(f"{path} is not JSON: {error}") from error
     if config.tls is not None:
         read_secret(config.tls.key)
+    try:
+        Proxies(config.trusted_proxies)
+    except ValueError as error:
+        raise ConfigError(f"{path}: trusted_proxies: {error}.") from error
+    if cause := _wrong_star(config.public_url):
+        raise ConfigError(f"{path}: public_url: {cause}")
     return config
+
+
+def _wrong_star(public_url: str) -> str:
+    """Return why an address with a star cannot be used, or ``""``."""
+    own = own_address(public_url)
+    if "*" in own:
+        return "a star stands only at the beginning of the host’s name: https://*.apps.example."
+    host = urlsplit(own).hostname or ""
+    local = host == "localhost" or host.endswith(".localhost")
+    if has_origins(public_url) and not own.startswith("https://") and not local:
+        return "a name for each app needs https, without which apps can set each other’s cookies."
+    return ""
 
 
 def _named(text: str) -> str:

@@ -14,6 +14,9 @@ from .forwarding import (
     Cookies,
     Header,
     Headers,
+    Hosts,
+    Proxies,
+    Sender,
     Sent,
     check_path,
     header,
@@ -35,10 +38,11 @@ _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 class Admitted(NamedTuple):
-    """A request that may pass: to which app, on which question it was granted what."""
+    """A request that may pass: from whom to which app, on which question it was granted what."""
 
     path: AppPath
     sent: Sent
+    sender: Sender
     question: AccessQuestion
     grant: Grant
 
@@ -62,42 +66,52 @@ class Gate:
         self._config = config
         self._access = access
         self._signin = signin
+        self._proxies = Proxies(config.trusted_proxies)
+        self.place_of = Hosts(config.public_url, config.names).place
+
+    def sender(self, scope: Scope, sent: Sent) -> Sender:
+        """Return who sent a request, as far as that can be believed."""
+        client = scope["client"]
+        peer = client[0] if client else None
+        return self._proxies.sender(peer, sent.said, sent.host, self._config.public_scheme)
 
     async def admit(self, scope: Scope) -> Admitted:
         """Return what the request may reach; raises ``TurnedAway``."""
         if scope["http_version"] not in ("1.0", "1.1"):
             raise TurnedAway(pages.bad_request("The request is of no version that is spoken here."))
-        path = self._path(scope)
         try:
             sent = read_fields(scope["headers"])
         except BadRequest as error:
             raise TurnedAway(pages.bad_request(str(error))) from error
+        sender = self.sender(scope, sent)
+        path = self._path(scope, sender)
         question = _question(scope, path, sent)
         grant = self._access.known(question) or await self._ask(scope, question)
-        return self._admitted(scope, path, sent, question, grant)
+        return self._admitted(scope, Admitted(path, sent, sender, question, grant))
 
     def remembered(self, scope: Scope, sent: Sent) -> Admitted | None:
         """Return what the request may reach if no one must be asked; ``None`` is for ``admit``."""
         try:
-            path = self._path(scope)
+            sender = self.sender(scope, sent)
+            path = self._path(scope, sender)
             question = _question(scope, path, sent)
             grant = self._access.known(question)
             if grant is None:
                 return None
-            return self._admitted(scope, path, sent, question, grant)
+            return self._admitted(scope, Admitted(path, sent, sender, question, grant))
         except TurnedAway:
             return None
 
-    def _admitted(
-        self, scope: Scope, path: AppPath, sent: Sent, question: AccessQuestion, grant: Grant
-    ) -> Admitted:
-        if grant.token is None or question.bearer is None:
-            self._check_origin(scope, sent)
-        return Admitted(path, sent, question, grant)
+    def _admitted(self, scope: Scope, admitted: Admitted) -> Admitted:
+        if admitted.grant.token is None or admitted.question.bearer is None:
+            self._check_origin(scope, admitted.sent, admitted.sender)
+        return admitted
 
-    def _path(self, scope: Scope) -> AppPath:
+    def _path(self, scope: Scope, sender: Sender) -> AppPath:
         """Return the app that is asked for."""
         raw: bytes = scope["raw_path"]
+        if not self.place_of(sender.host).known:
+            raise TurnedAway(pages.misdirected(self._config.own_url))
         if scope.get("method") in _NOT_FOR_APPS:
             raise TurnedAway(pages.no_such_method())
         path = parse_app_path(raw)
@@ -155,18 +169,22 @@ class Gate:
             return TurnedAway(pages.sign_in(here))
         if not _is_public_host(self._config, header(headers, b"host")):
             # The pending state would be set for another host than the one that comes back.
-            return TurnedAway(location=self._config.public_url + here)
+            return TurnedAway(location=self._config.own_url + here)
         try:
             location, fields = self._signin.begin(here, plain_cookies(headers))
         except SignInLoop:
             return TurnedAway(pages.sign_in_loop(SIGNOUT))
         return TurnedAway(location=location, fields=fields)
 
-    def _check_origin(self, scope: Scope, sent: Sent) -> None:
+    def _check_origin(self, scope: Scope, sent: Sent, sender: Sender) -> None:
         """Refuse what another site's page does with a person's cookie (security case 1)."""
+        if sent.foreign:
+            raise TurnedAway(pages.bad_origin())
         if scope["type"] == "http" and (scope["method"] in _SAFE_METHODS or not sent.origin):
             return
-        if not same_origin(sent.origin, sent.host, self._config.public_origin):
+        if sent.origin == self._config.public_origin:
+            return
+        if not same_origin(sent.origin, self._config.public_scheme, sender.host):
             raise TurnedAway(pages.bad_origin())
 
 

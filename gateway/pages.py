@@ -128,6 +128,16 @@ def bad_request(detail: str) -> Page:
     return Page(400, "bad_request", "This request cannot be passed on", (detail,))
 
 
+def misdirected(url: str) -> Page:
+    return Page(
+        421,
+        "unknown_host",
+        "The gateway is not asked by this name",
+        ("Its own address is below; an administrator can add further names.",),
+        (Action("Go to the gateway", url),),
+    )
+
+
 def no_such_method() -> Page:
     return Page(405, "no_such_method", "Apps are not asked in this way", ())
 

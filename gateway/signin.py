@@ -68,7 +68,7 @@ class SignIn:
 
     @property
     def _redirect_uri(self) -> str:
-        return self._config.public_url + CALLBACK
+        return self._config.own_url + CALLBACK
 
     def begin(self, next_path: str, cookies: dict[str, str]) -> tuple[str, Headers]:
         """Return where to send the browser, and the fields that set the pending state.

@@ -78,8 +78,7 @@ class _Exchange(Passage):
 
     async def run(self) -> None:
         """Carry the request; raises what the consumer answers with a page."""
-        admitted = await self.gateway.gate.admit(self.scope)
-        self.user = admitted.grant.user
+        admitted = await self.admit()
         access = self.gateway.access
         access.hold(admitted.question, admitted.grant, self)
         try:
@@ -127,8 +126,7 @@ class _Exchange(Passage):
         head = head_to_app(
             b"%b %b HTTP/1.1" % (self.scope["method"].encode(), self.target(strip)),
             admitted.sent,
-            client=self.client,
-            scheme=self.gateway.config.public_scheme,
+            sender=admitted.sender,
             inject=stream.inject,
             own=self._framing.fields,
         )

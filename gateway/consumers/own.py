@@ -79,8 +79,8 @@ def _sign_out(gateway: Gateway, scope: Scope) -> TurnedAway:
     foreign = header(headers, b"sec-fetch-site") == b"cross-site"
     origin = header(headers, b"origin")
     if origin:
-        public = gateway.config.public_origin
-        foreign = foreign or not same_origin(origin, header(headers, b"host"), public)
+        ours = same_origin(origin, gateway.config.public_scheme, header(headers, b"host"))
+        foreign = foreign or not (ours or origin == gateway.config.public_origin)
     if foreign:
         ask = Page(
             200,

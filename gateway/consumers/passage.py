@@ -9,7 +9,7 @@ from typing import Any
 from ..access import ServerAway
 from ..answers import framed, own_answer
 from ..core import Gateway
-from ..forwarding import Headers, forwarded_fields, header, target_of
+from ..forwarding import BadRequest, read_fields, target_of
 from ..gate import Admitted, Scope, TurnedAway
 from ..upstream import AppRefused, AppUnreachable, Splice
 
@@ -83,17 +83,21 @@ class Passage:
             return AppUnreachable("The app is not running on its node, or has just ended.")
         return self.gateway.gate.refusal(self.scope, admitted.question, answer)
 
-    def forwarded(self) -> Headers:
-        """Return the fields that tell the app who is asking."""
-        config = self.gateway.config
-        host = header(self.scope["headers"], b"host")
-        return forwarded_fields(self.client, config.public_scheme, host)
+    async def admit(self) -> Admitted:
+        """Return what the request may reach; raises ``TurnedAway``."""
+        admitted = await self.gateway.gate.admit(self.scope)
+        self.user = admitted.grant.user
+        return admitted
 
     @property
     def client(self) -> str:
-        """The client's address."""
-        client = self.scope.get("client")
-        return client[0] if client else "unknown"
+        """The client's address, for the log."""
+        try:
+            sent = read_fields(self.scope["headers"])
+        except BadRequest:
+            client = self.scope.get("client")
+            return client[0] if client else "unix"
+        return self.gateway.gate.sender(self.scope, sent).client
 
     def note_as(self, method: str, status: int, seconds: float) -> None:
         """Write down that it is over."""

@@ -17,7 +17,7 @@ from websockets.uri import WebSocketURI
 from .. import pages
 from ..answers import own_answer
 from ..core import Gateway
-from ..forwarding import Headers, to_app_websocket, to_client
+from ..forwarding import Headers, forwarded_fields, to_app_websocket, to_client
 from ..gate import Admitted, Scope, TurnedAway
 from ..upstream import AppUnreachable, Splice
 from .passage import ClientGone, Passage, Receive, Send
@@ -81,8 +81,7 @@ class _Socket(Passage):
         """Carry the WebSocket to its end; raises what the consumer answers with a page."""
         if (await self._receive())["type"] != "websocket.connect":
             raise ClientGone
-        admitted = await self.gateway.gate.admit(self.scope)
-        self.user = admitted.grant.user
+        admitted = await self.admit()
         access = self.gateway.access
         access.hold(admitted.question, admitted.grant, self)
         try:
@@ -121,7 +120,10 @@ class _Socket(Passage):
 
     async def _handshake(self, admitted: Admitted, stream: Splice) -> Response:
         fields = to_app_websocket(
-            self.scope["headers"], admitted.sent.cookies.rest, self.forwarded(), dict(stream.inject)
+            self.scope["headers"],
+            admitted.sent.cookies.rest,
+            forwarded_fields(admitted.sender),
+            dict(stream.inject),
         )
         strip = stream.stripped(admitted.path.prefix)
         request = Request(self.target(strip).decode("ascii"), self._app.connect().headers)

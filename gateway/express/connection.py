@@ -81,6 +81,7 @@ class Connection(HttpToolsProtocol):
             "raw_path": head.path,
             "query_string": head.query,
             "headers": head.fields.sent.headers,
+            "client": self.client,
         }
         admitted = self.gateway.gate.remembered(scope, head.fields.sent)
         if admitted is None:

@@ -103,13 +103,12 @@ class Exchange:
         self._client.hold(behind)
 
     def _request(self, stream: Splice) -> bytes:
-        head, client = self._head, self._client.client
+        head = self._head
         strip = stream.stripped(self._admitted.path.prefix)
         return head_to_app(
             b"%b %b HTTP/1.1" % (head.method.encode(), target_of(head.path, head.query, strip)),
             head.fields.sent,
-            client=client[0] if client else "unknown",
-            scheme=self._client.gateway.config.public_scheme,
+            sender=self._admitted.sender,
             inject=stream.inject,
             own=head.fields.own,
         )
@@ -266,8 +265,7 @@ class Exchange:
         stream.receiver = None
         client.transport.write(head)
         self._release()
-        address = client.client[0] if client.client else "unknown"
-        socket = Socket(client.gateway, self._admitted, stream, (address, self._head.path))
+        socket = Socket(client.gateway, self._admitted, stream, self._head.path)
         early = (client.leave(), self._response.rest)
         socket.begin(client.transport, client.server_state, early)
 
@@ -290,8 +288,8 @@ class Exchange:
 
     def _note(self) -> None:
         """Write down that it is over."""
-        client, head = self._client.client, self._head
+        head, admitted = self._head, self._admitted
         what = ("WEBSOCKET" if head.fields.websocket else head.method, head.path)
-        who = (client[0] if client else "unknown", self._admitted.grant.user)
+        who = (admitted.sender.client, admitted.grant.user)
         seconds = time.monotonic() - self._began
         self._client.gateway.note("express", who, what, self._status, seconds)

@@ -30,19 +30,17 @@ class Socket:
         "_began",
         "_browser",
         "_gateway",
-        "_noted",
+        "_path",
         "_stream",
         "traffic",
     )
 
-    def __init__(
-        self, gateway: Gateway, admitted: Admitted, stream: Splice, noted: tuple[str, bytes]
-    ) -> None:
+    def __init__(self, gateway: Gateway, admitted: Admitted, stream: Splice, path: bytes) -> None:
         self._gateway = gateway
         self._admitted = admitted
         self._stream = stream
         self.traffic = gateway.metrics.traffic
-        self._noted = noted  # the client's address and the path
+        self._path = path
         self._began = time.monotonic()
         self._browser = _Browser(self)
         self._app = _App(self)
@@ -84,10 +82,9 @@ class Socket:
         admitted, gateway = self._admitted, self._gateway
         gateway.access.release(admitted.question, self)
         gateway.pool.discard((admitted.grant.node, admitted.grant.app_id), self._stream)
-        address, path = self._noted
         seconds = time.monotonic() - self._began
-        who = (address, admitted.grant.user)
-        gateway.note("express", who, ("WEBSOCKET", path), 101, seconds)
+        who = (admitted.sender.client, admitted.grant.user)
+        gateway.note("express", who, ("WEBSOCKET", self._path), 101, seconds)
 
 
 class _Browser(Side):

@@ -11,6 +11,7 @@ from .fields import (
     check_headers,
     forwarded_fields,
     header,
+    is_foreign,
     same_origin,
     to_app,
     to_app_websocket,
@@ -18,6 +19,7 @@ from .fields import (
 )
 from .frames import Frames, close_frame
 from .framing import Framing, chunk, framing_of, is_repeatable, serialize_head
+from .hosts import Hosts, Place
 from .paths import (
     AppPath,
     check_path,
@@ -28,6 +30,7 @@ from .paths import (
     target_of,
 )
 from .request import Sent, head_to_app, read_fields
+from .sender import Proxies, Said, Sender, said_of
 from .types import BadRequest, Header, Headers
 
 __all__ = [
@@ -41,6 +44,11 @@ __all__ = [
     "Framing",
     "Header",
     "Headers",
+    "Hosts",
+    "Place",
+    "Proxies",
+    "Said",
+    "Sender",
     "Sent",
     "app_cookie",
     "bearer_of",
@@ -53,11 +61,13 @@ __all__ = [
     "framing_of",
     "head_to_app",
     "header",
+    "is_foreign",
     "is_project_path",
     "is_repeatable",
     "local_path",
     "parse_app_path",
     "read_fields",
+    "said_of",
     "same_origin",
     "serialize_head",
     "split_query",

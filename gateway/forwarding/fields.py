@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from .cookies import app_cookie
+from .sender import Sender
 from .types import BadRequest, Header, Headers
 
 #: Sum of all header names and values of a request; apps refuse more than 64 KiB.
@@ -24,7 +25,7 @@ _SPOOFABLE_PREFIXES = (
     b"x-forwarded-", b"x-original-", b"x-remote-", b"x-auth-", b"x-authenticated-", b"x-aen-",
     b"aen-", b"x-client-cert", b"ssl-client-", b"x-ssl-", b"x-envoy-", b"x-token-",
 )  # fmt: skip
-_REBUILT = frozenset((b"content-length", b"cookie"))
+_REBUILT = frozenset((b"content-length", b"cookie", b"host"))
 _DROPPED = _HOP_BY_HOP | _SPOOFABLE | _REBUILT
 _HANDSHAKE = frozenset(
     (b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions",
@@ -75,12 +76,21 @@ def _scheme_and_token(value: bytes) -> tuple[bytes, bytes]:
     return scheme.lower(), token.strip()
 
 
-def same_origin(origin: bytes, host: bytes, public_origin: bytes) -> bool:
-    """Return whether ``Origin`` is the gateway's own: its public one, or that of ``Host``."""
-    if origin == public_origin:
-        return True
-    scheme = public_origin.partition(b"://")[0]
+def same_origin(origin: bytes, scheme: bytes, host: bytes) -> bool:
+    """Return whether ``Origin`` is the one of pages that come from ``host``."""
     return bool(host) and origin.lower() == scheme + b"://" + host.lower()
+
+
+def is_foreign(headers: Iterable[Header]) -> bool:
+    """Return whether the browser says that a page of another origin wants this for itself.
+
+    Links and addresses typed in are not that: they open a page of their own. Browsers that say
+    nothing have ``Origin`` and ``frame-ancestors`` to go by.
+    """
+    if header(headers, b"sec-fetch-site") not in (b"same-site", b"cross-site"):
+        return False
+    mode, dest = header(headers, b"sec-fetch-mode"), header(headers, b"sec-fetch-dest")
+    return mode != b"navigate" or dest not in (b"document", b"")
 
 
 def to_app(
@@ -91,12 +101,12 @@ def to_app(
 ) -> Headers:
     """Return the header fields for the app.
 
-    ``forwarded`` are the fields that say where the client is, ``inject`` those the node asked to
+    ``forwarded`` are those that say who asks for which host, ``inject`` those the node asked to
     set (names in lower case): both replace what the client sent. Neither framing nor connection
     fields are in the result; the caller adds its own.
     """
     named = _named_in_connection(headers)
-    out: Headers = []
+    out = list(forwarded)
     for original, value in headers:
         name = original.lower()
         if not _may_pass(name) or name in inject or name in named:
@@ -106,7 +116,6 @@ def to_app(
         out.append((name, value))
     if cookies:
         out.append((b"cookie", cookies))
-    out += forwarded
     out += inject.items()
     return out
 
@@ -136,12 +145,16 @@ def _named_in_connection(headers: Headers) -> frozenset[bytes]:
     return frozenset(names - {b"host"})
 
 
-def forwarded_fields(client: str, scheme: bytes, host: bytes) -> Headers:
-    """Return the fields that tell an app the client's address and the address it asked for."""
+def forwarded_fields(sender: Sender) -> Headers:
+    """Return the fields that tell an app the client's address and the address it asked for.
+
+    A proxy that put its own ``Host`` has said the browser's, which is the app's to see.
+    """
     return [
-        (b"x-forwarded-for", client.encode("latin-1", "replace")),
-        (b"x-forwarded-proto", scheme),
-        (b"x-forwarded-host", host),
+        (b"host", sender.host),
+        (b"x-forwarded-for", sender.client.encode("latin-1", "replace")),
+        (b"x-forwarded-proto", sender.scheme),
+        (b"x-forwarded-host", sender.host),
     ]
 
 

@@ -9,8 +9,9 @@ from functools import lru_cache
 from msgspec import Struct
 
 from .cookies import Cookies, cookies_of
-from .fields import bearer_of, check_headers, forwarded_fields, header, to_app
+from .fields import bearer_of, check_headers, forwarded_fields, header, is_foreign, to_app
 from .framing import serialize_head
+from .sender import Said, Sender, said_of
 from .types import Header, Headers
 
 KEPT = 1024
@@ -19,7 +20,11 @@ KEPT_BYTES = 4096
 
 
 class Sent(Struct, frozen=True, eq=False):
-    """``size``: bytes of all names and values. ``bearer``: the API token, if there is one."""
+    """``size``: bytes of all names and values. ``bearer``: the API token, if there is one.
+
+    ``foreign``: the browser says that another site's page wants this. ``said``: what proxies, or
+    who would be one, say of the client.
+    """
 
     headers: Headers
     size: int
@@ -27,6 +32,8 @@ class Sent(Struct, frozen=True, eq=False):
     bearer: str | None
     host: bytes
     origin: bytes
+    foreign: bool
+    said: Said
 
 
 def read_fields(headers: Headers) -> Sent:
@@ -45,6 +52,8 @@ def _read_fields(fields: tuple[Header, ...]) -> Sent:
         bearer_of(headers, cookies.sessions),
         header(headers, b"host"),
         header(headers, b"origin"),
+        is_foreign(headers),
+        said_of(headers),
     )
 
 
@@ -55,8 +64,7 @@ def head_to_app(
     first: bytes,
     sent: Sent,
     *,
-    client: str,
-    scheme: bytes,
+    sender: Sender,
     inject: tuple[Header, ...],
     own: tuple[Header, ...],
 ) -> bytes:
@@ -66,14 +74,11 @@ def head_to_app(
     if a value would end its line.
     """
     make = _kept_head if sent.size <= KEPT_BYTES else _head
-    return first + make(sent, client, scheme, inject, own)
+    return first + make(sent, sender, inject, own)
 
 
-def _head(
-    sent: Sent, client: str, scheme: bytes, inject: tuple[Header, ...], own: tuple[Header, ...]
-) -> bytes:
-    forwarded = forwarded_fields(client, scheme, sent.host)
-    fields = to_app(sent.headers, sent.cookies.rest, forwarded, dict(inject))
+def _head(sent: Sent, sender: Sender, inject: tuple[Header, ...], own: tuple[Header, ...]) -> bytes:
+    fields = to_app(sent.headers, sent.cookies.rest, forwarded_fields(sender), dict(inject))
     return serialize_head(b"", [*fields, *own])
 
 

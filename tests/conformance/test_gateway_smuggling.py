@@ -5,7 +5,7 @@ Whatever the gateway makes of them, the app must never get a request that the ga
 
 import pytest
 
-HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LENGTH = f"Content-Length: {len(HIDDEN)}"
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -61,22 +61,22 @@ BAD_CHUNKS = {
 
 #: What stands for the request line and its end; ``PATH`` is the app's, with the session's cookie.
 BAD_LINES = {
-    "bare line feeds": b"GET PATH HTTP/1.1\nHost: x\nCOOKIE\n\n",
-    "bare carriage returns": b"GET PATH HTTP/1.1\rHost: x\rCOOKIE\r\r",
-    "a tab": b"GET\tPATH HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
-    "a space in the target": b"GET PATH x HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
-    "lower-case method": b"get PATH HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
-    "unknown method": b"EVIL PATH HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
-    "no version": b"GET PATH\r\nHost: x\r\nCOOKIE\r\n\r\n",
-    "HTTP/1.2": b"GET PATH HTTP/1.2\r\nHost: x\r\nCOOKIE\r\n\r\n",
+    "bare line feeds": b"GET PATH HTTP/1.1\nHost: localhost\nCOOKIE\n\n",
+    "bare carriage returns": b"GET PATH HTTP/1.1\rHost: localhost\rCOOKIE\r\r",
+    "a tab": b"GET\tPATH HTTP/1.1\r\nHost: localhost\r\nCOOKIE\r\n\r\n",
+    "a space in the target": b"GET PATH x HTTP/1.1\r\nHost: localhost\r\nCOOKIE\r\n\r\n",
+    "lower-case method": b"get PATH HTTP/1.1\r\nHost: localhost\r\nCOOKIE\r\n\r\n",
+    "unknown method": b"EVIL PATH HTTP/1.1\r\nHost: localhost\r\nCOOKIE\r\n\r\n",
+    "no version": b"GET PATH\r\nHost: localhost\r\nCOOKIE\r\n\r\n",
+    "HTTP/1.2": b"GET PATH HTTP/1.2\r\nHost: localhost\r\nCOOKIE\r\n\r\n",
     "HTTP/2.0": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "no host": b"GET PATH HTTP/1.1\r\nCOOKIE\r\n\r\n",
-    "a space before the first field": b"GET PATH HTTP/1.1\r\n Host: x\r\nCOOKIE\r\n\r\n",
-    "TRACE": b"TRACE PATH HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
-    "CONNECT to a host": b"CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
-    "CONNECT to a path": b"CONNECT PATH HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
-    "another host's address": b"GET http://169.254.169.254/a/b/c HTTP/1.1\r\nHost: x\r\n\r\n",
-    "an asterisk": b"OPTIONS * HTTP/1.1\r\nHost: x\r\nCOOKIE\r\n\r\n",
+    "a space before the first field": b"GET PATH HTTP/1.1\r\n Host: localhost\r\nCOOKIE\r\n\r\n",
+    "TRACE": b"TRACE PATH HTTP/1.1\r\nHost: localhost\r\nCOOKIE\r\n\r\n",
+    "CONNECT to a host": b"CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: localhost\r\nCOOKIE\r\n\r\n",
+    "CONNECT to a path": b"CONNECT PATH HTTP/1.1\r\nHost: localhost\r\nCOOKIE\r\n\r\n",
+    "another host's address": b"GET http://169.254.169.254/a/b/c HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "an asterisk": b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nCOOKIE\r\n\r\n",
 }
 
 

@@ -320,7 +320,7 @@ def test_the_app_sees_an_upload_before_its_end(opened, http, length):
 
 def test_no_body_is_asked_for_before_admission(site, opened):
     data = (
-        f"POST {opened.prefix}echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+        f"POST {opened.prefix}echo HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
         "Content-Length: 10\r\nConnection: close\r\n\r\n"
     ).encode()
     assert raw(site, data).startswith(b"HTTP/1.1 401")
@@ -439,3 +439,37 @@ def test_many_at_once_are_served(opened, site):
     for thread in threads:
         thread.join(60)
     assert failures == []
+
+
+# --- names and proxies ---------------------------------------------------------------------------
+
+
+@pytest.mark.row(6)
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:80", "x y"]
+)
+def test_a_name_that_is_not_the_gateways_reaches_nothing(site, opened, host):
+    """Neither with a session nor with a token, though both are good."""
+    for fields in (opened.cookie, opened.bearer):
+        lines = [f"{name}: {value}" for name, value in fields.items()]
+        head = [f"GET {opened.prefix} HTTP/1.1", f"Host: {host}", "Connection: close", *lines]
+        answer = raw(site, "\r\n".join([*head, "", ""]).encode())
+        assert answer.startswith((b"HTTP/1.1 421", b"HTTP/1.1 400"))
+    assert opened.app.seen == []
+
+
+@pytest.mark.row(6)
+def test_only_a_trusted_proxy_says_who_the_client_is(own_site):
+    site = own_site(public_url="https://apps.example", trusted_proxies=["127.0.0.1"])
+    opened = site.open_app()
+    said = {"X-Forwarded-For": "6.6.6.6, 203.0.113.7", "X-Forwarded-Host": "apps.example",
+            "X-Forwarded-Proto": "https", "Forwarded": "for=6.6.6.6"}  # fmt: skip
+    with site.client(headers=opened.bearer | said) as http:
+        for _ in range(2):  # asked of the server, then remembered
+            assert http.get(opened.url).status_code == 200
+        assert http.get(opened.url, headers={"X-Forwarded-Host": "evil.example"}).status_code == 421
+    for request in opened.app.seen:
+        assert fields(request, "x-forwarded-for") == ["203.0.113.7"]
+        assert fields(request, "host") == fields(request, "x-forwarded-host") == ["apps.example"]
+        assert fields(request, "forwarded") == []
+    eventually(lambda: site.log.read_text().count("Z 203.0.113.7 ") == 3)

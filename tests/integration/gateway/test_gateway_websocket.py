@@ -193,7 +193,7 @@ def stalled(count):
 
 def handshake(opened, path) -> bytes:
     return (
-        f"GET {opened.prefix}{path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+        f"GET {opened.prefix}{path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
         f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
         f"Authorization: Bearer {opened.token}\r\n\r\n"

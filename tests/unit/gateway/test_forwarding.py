@@ -12,6 +12,7 @@ from gateway.forwarding import (
     check_path,
     cookies_of,
     framing_of,
+    is_foreign,
     is_project_path,
     local_path,
     parse_app_path,
@@ -24,7 +25,7 @@ from gateway.forwarding import (
 )
 
 PREFIX = b"/mira/forecast/lab/"
-FORWARDED = [(b"x-forwarded-for", b"10.0.0.1")]
+FORWARDED = [(b"host", b"h"), (b"x-forwarded-for", b"10.0.0.1")]
 
 
 def passed(*headers, inject=None, cookies=b""):
@@ -131,7 +132,7 @@ def test_the_token_of_a_jupyter_page_is_not_taken_for_ours():
     ("origin", "host", "same"),
     [
         (b"https://apps.example", b"apps.example", True),
-        (b"https://apps.example", b"10.0.0.1:8089", True),
+        (b"https://apps.example", b"10.0.0.1:8089", False),
         (b"https://10.0.0.1:8089", b"10.0.0.1:8089", True),
         (b"http://apps.example", b"apps.example", False),
         (b"https://apps.example.evil.example", b"apps.example", False),
@@ -142,8 +143,31 @@ def test_the_token_of_a_jupyter_page_is_not_taken_for_ours():
         (b"https://", b"", False),
     ],
 )
-def test_only_the_gateways_own_origin_is_its_own(origin, host, same):
-    assert same_origin(origin, host, b"https://apps.example") is same
+def test_only_the_origin_of_the_host_that_is_asked_is_the_same(origin, host, same):
+    assert same_origin(origin, b"https", host) is same
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "dest", "foreign"),
+    [
+        (b"same-origin", b"cors", b"empty", False),
+        (b"none", b"navigate", b"document", False),
+        (b"", b"", b"", False),
+        (b"cross-site", b"navigate", b"document", False),
+        (b"same-site", b"navigate", b"iframe", True),
+        (b"cross-site", b"navigate", b"object", True),
+        (b"same-site", b"no-cors", b"script", True),
+        (b"same-site", b"no-cors", b"image", True),
+        (b"cross-site", b"cors", b"empty", True),
+        (b"same-site", b"websocket", b"websocket", True),
+        (b"cross-site", b"", b"", True),
+    ],
+)
+@pytest.mark.row(12)
+def test_what_another_origins_page_loads_is_foreign_and_a_link_is_not(site, mode, dest, foreign):
+    names = (b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest")
+    fields = zip(names, (site, mode, dest), strict=True)
+    assert is_foreign([field for field in fields if field[1]]) is foreign
 
 
 # --- framing -------------------------------------------------------------------------------------
@@ -195,9 +219,9 @@ def test_what_the_connection_field_names_stays_on_that_connection():
 
 
 def test_the_connection_field_can_remove_neither_host_nor_what_the_gateway_sets():
-    headers = [(b"host", b"h"), (b"connection", b"host, x-forwarded-for, cookie, authorization")]
+    headers = [(b"host", b"g"), (b"connection", b"host, x-forwarded-for, cookie, authorization")]
     assert to_app(headers, b"a=1", FORWARDED, {b"authorization": b"token t"}) == [
-        (b"host", b"h"), (b"cookie", b"a=1"), *FORWARDED, (b"authorization", b"token t"),
+        *FORWARDED, (b"cookie", b"a=1"), (b"authorization", b"token t"),
     ]  # fmt: skip
 
 

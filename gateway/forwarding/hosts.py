@@ -1,0 +1,45 @@
+"""What the name in a request's ``Host`` stands for: the gateway, an app, or nothing of ours."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ..protocol.origins import has_origins, own_address
+
+_HOST = re.compile(rb"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?")
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
+class Place(NamedTuple):
+    """``known``: the name is one of the gateway's. ``label``: of an app, else ``""``."""
+
+    known: bool
+    label: str = ""
+
+
+_NOWHERE, _OWN = Place(False), Place(True)
+
+
+class Hosts:
+    """The names of one gateway. Ports do not count: what is in front of it may have others."""
+
+    def __init__(self, public_url: str, further: Iterable[str] = ()) -> None:
+        own = urlsplit(own_address(public_url)).hostname or ""
+        own = f"[{own}]" if ":" in own else own
+        self._own = frozenset(name.lower() for name in (own, *_LOOPBACK, *further))
+        self._domain = f".{own}" if has_origins(public_url) else None
+        self.place = lru_cache(1024)(self._place)
+
+    def _place(self, host: bytes) -> Place:
+        found = _HOST.fullmatch(host.lower())
+        if found is None:
+            return _NOWHERE
+        name = found[1].decode()
+        if name in self._own:
+            return _OWN
+        if self._domain is None or not name.endswith(self._domain):
+            return _NOWHERE
+        label = name.removesuffix(self._domain)
+        return Place(True, label) if label and "." not in label else _NOWHERE
