@@ -3,12 +3,54 @@
 from types import SimpleNamespace
 
 import pytest
+from django.conf import settings as django_settings
 from hypothesis import settings
+
+from tests.postgresql import PostgreSQL, why_not
 
 # The same examples in every run; `--hypothesis-profile=thorough` tries others, and many more.
 settings.register_profile("same", derandomize=True, database=None, deadline=None)
 settings.register_profile("thorough", deadline=None, database=None, print_blob=True)
 settings.load_profile("same")
+
+
+def pytest_collection_modifyitems(config, items):
+    """On another database than the usual one, run what touches a database, and nothing else."""
+    if not django_settings.TEST_DATABASE:
+        return
+    other = [item for item in items if not _touches_the_database(item)]
+    items[:] = [item for item in items if _touches_the_database(item)]
+    config.hook.pytest_deselected(items=other)
+
+
+def _touches_the_database(item):
+    slow = item.get_closest_marker("browser") or item.get_closest_marker("host")
+    marked = item.get_closest_marker("django_db")
+    return not slow and (marked or {"db", "transactional_db"} & set(item.fixturenames))
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """A part of the tests without any that touches a database is no failure of the second run."""
+    nothing = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+    if nothing and django_settings.TEST_DATABASE:
+        session.exitstatus = pytest.ExitCode.OK
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A PostgreSQL server of these tests' own."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with PostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, request):
+    """The moment before the test database is made: PostgreSQL is started, if it is to be that."""
+    if django_settings.STARTED_BY_TESTS:
+        server = request.getfixturevalue("postgresql")
+        django_settings.DATABASES["default"]["HOST"] = str(server.folder)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """The server's settings, for tests: a secret of their own, fast hashing, a database that goes.
 
 ``AEN_TEST_DATABASE_URL`` has them run on another database than SQLite: on one beside the named one,
-whose name begins with ``test_``, made before the tests and removed after them.
+whose name begins with ``test_``, made before the tests and removed after them. The word
+``postgresql`` alone stands for a server that the tests start themselves.
 """
 
 import os
@@ -11,14 +12,19 @@ from pathlib import Path
 os.environ.setdefault("AEN_SECRET_KEY", "only-for-tests-" + "x" * 32)
 os.environ.setdefault("AEN_HOME", "/nonexistent/aen-tests")
 os.environ["AEN_PUBLIC_URL"] = "http://testserver"
-os.environ["AEN_DATABASE_URL"] = elsewhere = os.environ.get("AEN_TEST_DATABASE_URL", "")
+#: Empty: SQLite.
+TEST_DATABASE = os.environ.get("AEN_TEST_DATABASE_URL", "")
+STARTED_BY_TESTS = TEST_DATABASE == "postgresql"
+os.environ["AEN_DATABASE_URL"] = (
+    "postgresql://aen@known-when-it-runs/aen" if STARTED_BY_TESTS else TEST_DATABASE
+)
 
-from aen_site.settings import *  # noqa: F403
-from aen_site.settings import DATABASES, MIDDLEWARE
+from aen_site.settings import *  # noqa: E402, F403
+from aen_site.settings import DATABASES, MIDDLEWARE  # noqa: E402
 
 MIDDLEWARE.remove("whitenoise.middleware.WhiteNoiseMiddleware")  # there are no collected files
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-if not elsewhere:
+if not TEST_DATABASE:
     # A file, not memory: threads race for it as a site's processes do.
     _database = Path(tempfile.gettempdir()) / f"aen-test-{os.getuid()}-{os.getpid()}.sqlite3"
     DATABASES["default"] |= {"NAME": str(_database), "TEST": {"NAME": str(_database)}}
