@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 
 from datacenters.gateways import public_urls
@@ -41,6 +42,11 @@ class RefuseNul:
         if "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
             raise BadRequest("The address holds a NUL character.")
         return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        """A body may hold one where nothing else looks for it; PostgreSQL does not take it."""
+        if isinstance(exception, DataError) and "NUL" in str(exception):
+            raise BadRequest("The body holds a NUL character.") from exception
 
 
 class ApiErrors:

@@ -68,7 +68,7 @@ class GatewayWire(AsyncWebsocketConsumer):
             log.exception("a report of gateway %s was dropped", self.gateway)
 
     async def _take(self, data: str | bytes) -> None:
-        message = decode_from_gateway(data)
+        message = decode_from_gateway(wire.storable(data))
         if isinstance(message, Hello):
             await self._hello(message)
         elif self.gateway is not None:

@@ -4,9 +4,11 @@ The rooms above register here, so that imports point down: ``projects`` says whi
 and takes the reports on apps and the answers to questions.
 """
 
+import json
 import logging
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -85,6 +87,25 @@ class Notices:
 
 
 # --- upwards -------------------------------------------------------------------------------------
+
+
+def storable(data: str | bytes) -> str | bytes:
+    """Return a message without NUL characters. Apps print them, and PostgreSQL takes none.
+
+    Raises ``ValueError`` for what is no JSON.
+    """
+    text = data if isinstance(data, str) else data.decode()
+    return json.dumps(_without_nul(json.loads(text))) if "\\u0000" in text else data
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return value
 
 
 def receive(gateway: Gateway, message: FromNode | NodeLink | Undelivered) -> None:

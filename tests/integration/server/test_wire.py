@@ -77,6 +77,15 @@ async def test_nonsense_does_not_end_the_wire(wire, center):
     await until(lambda: Node.objects.get().status.get("hostname") == "box")
 
 
+async def test_what_an_app_prints_is_kept_without_its_nul_characters(wire, project, cast, center):
+    row = await in_thread(actions.start_app)(project, "lab", by=cast.mira)
+    lines = ("a\x00b", r"\u0000")
+    report = AppStatus(row.pk.hex, revision=1, state="failed", cause="\x00", log=lines)
+    await wire.report(center.node, report)
+    await until(lambda: AppInstance.objects.get().state == "failed")
+    assert (await in_thread(AppInstance.objects.get)()).log == ["ab", r"\u0000"]
+
+
 async def test_a_new_node_is_told_to_its_gateway(wire, center, monkeypatch):
     monkeypatch.setattr("datacenters.consumers.NOTE_EVERY", 0.0)
     await in_thread(datacenters.enroll_node)("node-2", center.row, "unix:/y", by=None)
