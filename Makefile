@@ -19,6 +19,7 @@ dev:
 test: dev  ## run every test; what the machine cannot do is skipped with the reason
 	@$(BIN)/python -m deploy.system_packages
 	@$(BIN)/python -m pytest $(ARGS)
+	@AEN_TEST_DATABASE_URL=postgresql $(BIN)/python -m pytest $(ARGS)
 
 check: dev  ## lint, types, import contracts, migrations, docs
 	$(BIN)/ruff check .

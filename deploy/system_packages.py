@@ -14,6 +14,8 @@ NEEDED = {
     "sudo": ("sudo", "tests of the shipped rule for sudo"),
     "setfacl": ("acl", "tests that compare with setfacl"),
     "nft": ("nftables", "tests of apps that know a port only"),
+    # The server itself lies outside PATH.
+    "pg_createcluster": ("postgresql", "tests on PostgreSQL"),
     "chromium": ("chromium", "tests in a browser"),
 }
 

@@ -22,6 +22,10 @@ DJONGO = (
     "AEN_DATABASE_URL=mongodb://user:password@host:port/name?replicaSet=rs0"
 )
 
+#: PostgreSQL's connections of one process. A page without a database is refused after ``timeout``
+#: seconds, and a database that is back is found within one second more.
+_POOL = {"min_size": 0, "max_size": 20, "max_waiting": 200, "timeout": 3, "reconnect_timeout": 1}
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -84,7 +88,14 @@ def _postgresql(parts: SplitResult) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(parts.port or ""),
-        "CONN_MAX_AGE": 60,
+        "OPTIONS": {
+            # Each request has a thread of its own, so that a connection kept by a thread is new for
+            # every one; a new one costs PostgreSQL more than all else that a page asks of it.
+            "pool": _POOL,
+            # A server that vanished from the network, seconds and milliseconds.
+            "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,
+        },
         "CONN_HEALTH_CHECKS": True,
     }
 
