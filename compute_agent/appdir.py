@@ -15,6 +15,7 @@ from compute_agent import jupyter, serving
 from compute_agent.config import Config
 from compute_agent.confinement import Confinement
 from compute_agent.descriptor import Descriptor
+from compute_agent.environments import changing
 from compute_agent.environments.listing import ENVIRONMENTS, Kernel
 from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
@@ -74,6 +75,7 @@ class Prepared:
         self._template = template
         self._environment = home / ENVIRONMENTS / launch.environment
         self._conda = conda
+        self._program = tools / "aen" if tools else Path("aen")
         self._tools = f"{tools}:" if tools else ""
         self._confinement = confinement
         self._port = ""
@@ -86,6 +88,8 @@ class Prepared:
         top = self._directory / USER
         top.mkdir(mode=0o700)
         (top / RUNTIME).mkdir(mode=0o700)
+        if self._launch.change and self._launch.change.file:
+            (top / changing.FILE).write_text(self._launch.change.file)
         if "serve" in self._descriptor.used:
             shutil.copyfile(serving.SERVE, top / SERVE)
         if self._descriptor.has_port:
@@ -127,6 +131,9 @@ class Prepared:
         return spec
 
     def _command(self) -> list[str]:
+        if change := self._launch.change:
+            file = self._directory / USER / changing.FILE
+            return changing.command(self._program, self._home, change, file)
         command = self._descriptor.command_line(self._values())
         if not self._descriptor.has_port:
             return command

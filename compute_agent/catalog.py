@@ -11,7 +11,7 @@ from compute_agent.config import Config
 from compute_agent.descriptor import Descriptor
 from compute_agent.host import guarded, privileges
 from compute_agent.host.errors import HostError
-from compute_agent.protocol import AppOffer
+from compute_agent.protocol import ENVIRONMENTS_APP, AppOffer
 
 BUILT_IN = Path(__file__).parent / "apps.d"
 #: Apps that come with AEN and are offered where the node's option ``apps`` names them.
@@ -90,6 +90,8 @@ def _read(path: Path) -> Descriptor:
     descriptor = msgspec.json.decode(path.read_bytes(), type=Descriptor)
     if descriptor.name != path.stem:
         raise ValueError(f"describes {descriptor.name}, so it must be named {descriptor.name}.json")
+    if descriptor.name == ENVIRONMENTS_APP:
+        raise ValueError("has a name that the node needs for itself")
     if mistake := descriptor.mistake():
         raise ValueError(mistake)
     return descriptor

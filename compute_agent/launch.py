@@ -14,14 +14,14 @@ from compute_agent.catalog import Catalog
 from compute_agent.config import Config
 from compute_agent.confinement import Confinement
 from compute_agent.descriptor import Descriptor
-from compute_agent.environments import Environments
+from compute_agent.environments import TOOLS, Environments, changing
 from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
 from compute_agent.host.errors import HostError, explain
 from compute_agent.host.permissions import Cancelled
 from compute_agent.passes import Passes, Tell
 from compute_agent.project import Projects
-from compute_agent.protocol import Launch, ProjectSpec
+from compute_agent.protocol import ENVIRONMENTS_APP, Launch, ProjectSpec
 from compute_agent.record import Record
 from compute_agent.specs import Specs
 
@@ -65,6 +65,8 @@ class Launcher:
     async def wait_until_ready(self, record: Record, runner: runners.Runner) -> None:
         """Return once the app answers. Raises ``HostError`` when it ends or takes too long."""
         launch = _asked(record)
+        if launch.change is not None:
+            return  # it is at work, and has nobody to answer
         descriptor = self.descriptor(launch.app)
         async with _step(record, "ready") as done:
             began = time.monotonic()
@@ -86,6 +88,8 @@ class Launcher:
         return await asyncio.to_thread(needs.lacking, descriptor, root, launch)
 
     def descriptor(self, app: str) -> Descriptor:
+        if app == ENVIRONMENTS_APP:
+            return changing.DESCRIPTOR
         try:
             return self._catalog.apps[app]
         except KeyError:
@@ -93,13 +97,16 @@ class Launcher:
 
     def memory_of(self, record: Record) -> str:
         """Return in words how much memory the app may use, empty where there is no limit."""
-        descriptor = self._catalog.apps.get(_asked(record).app)
-        return self.confinement.memory_of(descriptor.limits) if descriptor else ""
+        with contextlib.suppress(HostError):
+            return self.confinement.memory_of(self.descriptor(_asked(record).app).limits)
+        return ""
 
     def spec(self, record: Record, launch: Launch, account: Account) -> dict[str, object]:
         """Prepare the app's own directory and return what its runner is told. Blocking."""
         descriptor = self.descriptor(launch.app)
         template = self.environments.ensure(descriptor.template) if descriptor.template else None
+        if launch.change is not None:
+            self.environments.ensure(TOOLS)
         prepared = appdir.Prepared(
             config=self._config,
             directory=record.directory,
@@ -108,7 +115,7 @@ class Launcher:
             descriptor=descriptor,
             home=self.projects.home(launch.project),
             template=template,
-            conda=self.projects.is_conda(launch.project, launch.environment),
+            conda=not launch.change and self.projects.is_conda(launch.project, launch.environment),
             tools=self.environments.tools_bin(),
             confinement=self.confinement,
         )
@@ -145,9 +152,13 @@ class _Attempt:
         async with _step(self._record, "permissions") as done:
             self._go_on()
             done(await self._launcher.passes.first(project))
-        async with _step(self._record, "environment") as done:
-            name = self._launch.environment
-            done(await self._blocking(projects.ensure_environment, project, name, self._cancelled))
+        if name := changing.needed(self._launch):
+            async with _step(self._record, "environment") as done:
+                done(
+                    await self._blocking(
+                        projects.ensure_environment, project, name, self._cancelled
+                    )
+                )
         if any(override.path.startswith("envs") for override in project.overrides):
             # A new environment was secured before it lay where rights were set by hand.
             await self._launcher.passes.first(project)

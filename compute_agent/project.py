@@ -160,7 +160,7 @@ class Projects:
     ) -> None:
         """Make ``envs/<target>`` of links to the files of the project's ``envs/<source>``.
 
-        ``account`` asks for it: what is closed to it stays so. Raises ``HostError``.
+        ``account`` asks for it: what is closed to it stays so. Raises ``HostError``, ``Cancelled``.
         """
         asking = self.account_if_there(account, project)
         if asking is None:
@@ -173,7 +173,7 @@ class Projects:
             directories.opened(source, envs) as environment,
             self._staged(project, cancelled) as staged,
         ):
-            asker = Asker(who, staged.rules.spared | {0, os.geteuid()})
+            asker = Asker(who, staged.rules.spared | {0, os.geteuid()}, cancelled)
             link_tree(environment, staged.envs, target, staged.give, asker)
             staged.move_in(fd, target)
 

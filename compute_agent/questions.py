@@ -1,4 +1,4 @@
-"""Questions about what somebody may do with a path, answered beside all other work.
+"""Questions: what somebody may do with a path, which environments there are. Beside all other work.
 
 They have threads of their own: a file system that does not answer must not keep launches waiting.
 """
@@ -9,15 +9,27 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
+
 from compute_agent.config import Config, service_uid
+from compute_agent.environments import inventory
 from compute_agent.host import directories, privileges, reasons
+from compute_agent.host.access import Who
 from compute_agent.host.errors import HostError
 from compute_agent.host.expected import Asked
 from compute_agent.host.explanation import explain, unanswerable
 from compute_agent.host.permissions import node_key
 from compute_agent.host.reasons import Reason
 from compute_agent.project import Projects
-from compute_agent.protocol import Explain, Explanation
+from compute_agent.protocol import (
+    Answer,
+    EnvironmentsFound,
+    Explain,
+    Explanation,
+    FindEnvironments,
+    PackageInfo,
+    Question,
+)
 from compute_agent.registry import Registry
 
 #: More questions at once than anybody reads the answers of.
@@ -34,12 +46,13 @@ class Questions:
         self._registry = registry
         self._threads = ThreadPoolExecutor(2, "question")
         self._waiting = 0
+        self._inventory = inventory.Inventory()
 
     @property
     def are_too_many(self) -> bool:
         return self._waiting >= _MOST
 
-    async def answer(self, question: Explain) -> None:
+    async def answer(self, question: Question) -> None:
         """Answer on the event stream; with nobody to hear it the question is dropped."""
         if not self._registry.is_listened_to:
             return
@@ -56,7 +69,9 @@ class Questions:
 
     # --- in a thread ---
 
-    def _find_out(self, question: Explain) -> Explanation:
+    def _find_out(self, question: Question) -> Answer:
+        if isinstance(question, FindEnvironments):
+            return self._environments(question)
         try:
             return self._look(question)
         except HostError as error:
@@ -87,3 +102,37 @@ class Questions:
                 return explain(fd, asked)
         except FileNotFoundError:
             return unanswerable(question, reasons.no_directory())
+
+    def _environments(self, question: FindEnvironments) -> EnvironmentsFound:
+        found = EnvironmentsFound(question.question_id)
+        try:
+            return self._look_into(question)
+        except HostError as error:
+            return msgspec.structs.replace(found, cause=error.cause, mend=error.mend)
+        except FileNotFoundError:
+            cause = "The project has no directory on the node yet."
+            return msgspec.structs.replace(found, cause=cause, mend="Open one of its apps.")
+        except OSError as error:
+            _log.warning("environments could not be looked at: %s", error)
+            reason = os.strerror(error.errno or 0).lower()
+            return msgspec.structs.replace(found, cause=f"The node could not look there: {reason}.")
+
+    def _look_into(self, question: FindEnvironments) -> EnvironmentsFound:
+        project, config = question.project, self._config
+        account = self._projects.account_if_there(question.account, project)
+        # Who has no account here is kept from nothing by hand, either: the server knows the role.
+        who = account and Who(account.uid, frozenset(account.groups) | {account.gid})
+        with directories.project_directory(
+            Path(config.project_root), project.owner, project.name
+        ) as fd:
+            packages: list[PackageInfo] = []
+            export = ""
+            if question.name:
+                packages, export = inventory.one(fd, question.name, who, question.export)
+            return EnvironmentsFound(
+                question.question_id,
+                self._inventory.environments(fd, who),
+                tuple(packages),
+                export,
+                ("conda", "uv") if config.channels else ("uv",),
+            )

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from compute_agent import record
-from compute_agent.protocol import Explanation
+from compute_agent.protocol import Answer
 from compute_agent.record import Record, Stored
 
 #: Changes of one app within this many seconds are reported as one.
@@ -31,18 +31,18 @@ class Subscriber:
 
     def __init__(self) -> None:
         self._waiting: dict[str, None] = {}
-        self._answers: deque[Explanation] = deque(maxlen=_MOST_ANSWERS)
+        self._answers: deque[Answer] = deque(maxlen=_MOST_ANSWERS)
         self._event = asyncio.Event()
 
     def tell(self, app_id: str) -> None:
         self._waiting[app_id] = None
         self._event.set()
 
-    def answer(self, answer: Explanation) -> None:
+    def answer(self, answer: Answer) -> None:
         self._answers.append(answer)
         self._event.set()
 
-    def answers(self) -> list[Explanation]:
+    def answers(self) -> list[Answer]:
         """Return the answers that came, each once."""
         came = list(self._answers)
         self._answers.clear()
@@ -164,7 +164,7 @@ class Registry:
     def is_listened_to(self) -> bool:
         return bool(self._subscribers)
 
-    def tell_once(self, answer: Explanation) -> None:
+    def tell_once(self, answer: Answer) -> None:
         """Tell those who listen now; an answer is kept for nobody else."""
         for subscriber in self._subscribers:
             subscriber.answer(answer)

@@ -21,6 +21,7 @@ from compute_agent.applog import Tail
 from compute_agent.catalog import Catalog
 from compute_agent.config import Config
 from compute_agent.disks import Disks
+from compute_agent.environments import changing
 from compute_agent.host import process
 from compute_agent.host.cgroups import Usage
 from compute_agent.host.errors import HostError, explain
@@ -29,9 +30,11 @@ from compute_agent.protocol import (
     AppStatus,
     Command,
     Explain,
+    FindEnvironments,
     Forget,
     Launch,
     ProjectSpec,
+    Question,
     RemoveProject,
     SecureProject,
     Stop,
@@ -103,10 +106,10 @@ class Supervisor:
                 self._secure(project)
             case RemoveProject(project):
                 self._remove(project)
-            case Explain():
-                self._explain(command)
+            case Explain() | FindEnvironments():
+                self._answer(command)
 
-    def _explain(self, question: Explain) -> None:
+    def _answer(self, question: Question) -> None:
         if self._questions.are_too_many:
             raise Declined("busy", "Too many questions wait for their answers. Ask again later.")
         self._begin(self._questions.answer(question))
@@ -118,6 +121,8 @@ class Supervisor:
             return
         if known is not None or self.registry.is_forgotten(launch.app_id):
             raise Declined("stopped", "This app was stopped before its launch arrived.")
+        if not changing.agrees(launch):
+            raise Declined("bad_launch", "A change of environments is no app, and no app is one.")
         try:
             self._launcher.descriptor(launch.app)
         except HostError as error:
@@ -281,6 +286,8 @@ class Supervisor:
             self._fail(app, failure, code)
         elif ended is not None and (ended.stopped or ended.code == 0):
             app.end("stopped", code=code)
+        elif app.launch and app.launch.change:
+            self._fail(app, changing.why_it_failed(ended, app.output_lines), code)
         else:
             why = endings.later(title, ended, app.output_lines, usage is not None)
             self._fail(app, why, code)
@@ -302,8 +309,10 @@ class Supervisor:
 
     def _title(self, app: Record) -> str:
         name = app.launch.app if app.launch else "app"
-        descriptor = self.catalog.apps.get(name)
-        return descriptor.title if descriptor else f"The app {name}"
+        try:
+            return self._launcher.descriptor(name).title
+        except HostError:
+            return f"The app {name}"
 
     def _fail(self, app: Record, error: HostError, code: int | None = None) -> None:
         if app.stopping:

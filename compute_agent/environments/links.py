@@ -10,12 +10,14 @@ not let the one who asks link: what is closed to them, or only to their writing,
 import errno
 import os
 import stat
+import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
 from compute_agent.host import acl
 from compute_agent.host.access import Who, granted
 from compute_agent.host.directories import opened
+from compute_agent.host.permissions import Cancelled
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -27,6 +29,11 @@ class Asker(NamedTuple):
 
     who: Who
     shared: frozenset[int]
+    cancelled: threading.Event
+
+    def go_on(self) -> None:
+        if self.cancelled.is_set():
+            raise Cancelled
 
     def may_enter(self, directory: int) -> bool:
         return granted(directory, os.fstat(directory), self.who).effective & 5 == 5
@@ -45,7 +52,8 @@ def link_tree(
     """Make the directory ``name`` in ``parent`` with links to all files of the open ``source``.
 
     ``give`` makes a new directory the owner's. ``parent`` must be one that only the node can
-    enter. Raises ``OSError``, also where a file cannot be linked or is closed to the ``asker``.
+    enter. Raises ``OSError``, also where a file cannot be linked or is closed to the ``asker``, and
+    ``Cancelled``.
     """
     _link(source, parent, name, give, asker, depth=0)
 
@@ -62,6 +70,7 @@ def _link(
     with opened(name, parent) as target:
         with os.scandir(source) as entries:
             for entry in entries:
+                asker.go_on()
                 if entry.is_symlink():
                     os.symlink(os.readlink(entry.name, dir_fd=source), entry.name, dir_fd=target)
                 elif entry.is_dir(follow_symlinks=False):

@@ -27,6 +27,11 @@ class Kernel(NamedTuple):
     conda: bool
 
 
+def is_name(name: str) -> bool:
+    """Say whether an environment can have this name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def kind(project: int, name: str) -> Kind | None:
     """Return what the environment ``name`` is, ``None`` when there is no such one.
 

@@ -1,16 +1,22 @@
-"""The node's socket for ``aen env``: it makes a copy of an environment by links, and that is all.
+"""The node's socket for ``aen env``: it makes copies by links, gives turns, and that is all.
 
 Most files of an environment belong to the node, and Linux lets nobody link to what is not theirs.
-Every account may connect. Who asks must be the account of a running app, which names itself, and
-gets a copy within that app's project, beside the environment, under a name that hides it.
+Every account may connect. Who asks for a copy must be the account of a running app, which names
+itself, and gets it within that app's project, beside the environment, under a name that hides it.
+
+A turn is an open file that only the node can open; its lock is held as long as somebody changes
+environments, also when the agent is gone. Only who may change the project is given it.
 """
 
 import asyncio
 import contextlib
 import logging
+import os
+import pwd
 import re
 import socket
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -18,7 +24,9 @@ import msgspec
 from compute_agent import upstream
 from compute_agent.config import Config
 from compute_agent.environments.tools import PEOPLE, SOCKET
+from compute_agent.host import privileges
 from compute_agent.host.errors import HostError
+from compute_agent.host.permissions import Cancelled
 from compute_agent.launch import Launcher
 from compute_agent.protocol import ProjectSpec
 from compute_agent.record import write_private
@@ -26,16 +34,23 @@ from compute_agent.registry import Registry
 
 _MOST = 4096
 _SECONDS = 5.0
+#: For one copy, with the wait for others' work in the project.
+_COPY_SECONDS = 60.0
 _AT_ONCE = 4
+_TURNS = "turns"
 _log = logging.getLogger(__name__)
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Copy the environment ``source`` to ``target``, both in ``envs`` of the app's project."""
+    """Copy the environment ``source`` to ``target``, both in ``envs`` of the app's project.
 
-    app_id: str
-    source: str
-    target: str
+    With ``turn``, a project as ``owner/name``: give the file whose lock is the turn to change it.
+    """
+
+    app_id: str = ""
+    source: str = ""
+    target: str = ""
+    turn: str = ""
 
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -46,6 +61,10 @@ class Refused(Exception):
     """The text says why, for whoever asked."""
 
 
+class Unknown(Refused):
+    """The node knows no such project."""
+
+
 class Service:
     """Answers one order on each connection, in a line of JSON: ``done``, and ``why`` if not."""
 
@@ -54,6 +73,7 @@ class Service:
         self._launcher = launcher
         self._registry = registry
         self._free = asyncio.Semaphore(_AT_ONCE)
+        self._copying: set[int] = set()
 
     async def listen(self) -> asyncio.AbstractServer:
         """Open the socket, and write down for ``aen env`` what it must know of this node."""
@@ -84,25 +104,54 @@ class Service:
             try:
                 async with asyncio.timeout(_SECONDS):
                     line = await reader.readline()
-                async with self._free:
-                    await self._do(line, upstream.peer_uid(writer.get_extra_info("socket")))
-                answer = {"done": True, "why": ""}
+                await self._do(line, writer)
             except (Refused, HostError, msgspec.MsgspecError) as error:
-                answer = {"done": False, "why": str(error)}
-            writer.write(msgspec.json.encode(answer) + b"\n")
-            await writer.drain()
+                unknown = isinstance(error, Unknown)
+                writer.write(_said(False, str(error), unknown))
+            async with asyncio.timeout(_SECONDS):
+                await writer.drain()
         writer.close()
 
-    async def _do(self, line: bytes, uid: int) -> None:
+    async def _do(self, line: bytes, writer: asyncio.StreamWriter) -> None:
         order = msgspec.json.decode(line, type=Order)
+        sock = writer.get_extra_info("socket")
+        uid = upstream.peer_uid(sock)
+        if not order.turn:
+            await self._copy(order, uid)
+            writer.write(_said(True))
+            return
+        file = self._turn(order.turn, uid)
+        try:
+            with socket.socket(fileno=os.dup(sock.fileno())) as straight:
+                socket.send_fds(straight, [_said(True)], [file])
+        finally:
+            os.close(file)
+
+    # --- copies ---
+
+    async def _copy(self, order: Order, uid: int) -> None:
         project, account = self._asked(order, uid)
         if not (_NAME.fullmatch(order.source) and _HIDDEN.fullmatch(order.target)):
             raise Refused("These are no names of environments.")
-        async with self._launcher.lock(project):
-            await asyncio.to_thread(
-                self._launcher.projects.link_environment,
-                project, account, order.source, order.target, threading.Event(),
-            )  # fmt: skip
+        if uid in self._copying:
+            raise Refused("Another copy of yours is being made.")
+        self._copying.add(uid)
+        cancelled = threading.Event()
+        timer = asyncio.get_running_loop().call_later(_COPY_SECONDS, cancelled.set)
+        try:
+            async with contextlib.AsyncExitStack() as held:
+                async with asyncio.timeout(_COPY_SECONDS):
+                    await held.enter_async_context(self._free)
+                    await held.enter_async_context(self._launcher.lock(project))
+                await asyncio.to_thread(
+                    self._launcher.projects.link_environment,
+                    project, account, order.source, order.target, cancelled,
+                )  # fmt: skip
+        except (TimeoutError, Cancelled):
+            raise Refused(f"The copy took more than {_COPY_SECONDS:.0f} s.") from None
+        finally:
+            timer.cancel()
+            self._copying.discard(uid)
 
     def _asked(self, order: Order, uid: int) -> tuple[ProjectSpec, str]:
         record = self._registry.find(order.app_id)
@@ -111,7 +160,40 @@ class Service:
         asked = record.launch.project
         project = self._launcher.passes.known().get((asked.owner, asked.name), asked)
         account = record.launch.account
-        writers = [member.account for member in project.members if member.access == "rwx"]
-        if account not in (project.owner_account, *writers):
+        if account not in _writers(project):
             raise Refused("You may not change this project.")
         return project, account
+
+    # --- turns ---
+
+    def _turn(self, name: str, uid: int) -> int:
+        """Return the open file of the project's turn, for an account that may change it."""
+        owner, _, project = name.partition("/")
+        known = self._launcher.passes.known().get((owner, project))
+        if known is None:
+            raise Unknown("The node knows no such project.")
+        if not _is_of(uid, _writers(known)):
+            raise Refused("You may not change this project.")
+        place = Path(self._config.run_dir, _TURNS)
+        place.mkdir(mode=0o700, exist_ok=True)
+        path = place / f"{known.owner}.{known.name}"
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _said(done: bool, why: str = "", unknown: bool = False) -> bytes:
+    return msgspec.json.encode({"done": done, "why": why, "unknown": unknown}) + b"\n"
+
+
+def _writers(project: ProjectSpec) -> tuple[str, ...]:
+    members = [member.account for member in project.members if member.access == "rwx"]
+    return (project.owner_account, *members)
+
+
+def _is_of(uid: int, accounts: Collection[str]) -> bool:
+    """Say whether the id is that of one of the accounts; for one person alone, of that person."""
+    if not privileges.serves_others():
+        return uid == os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name in accounts
+    except KeyError:
+        return False

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import kinds, packages
+from . import kinds, packages, work
 from .changes import Changes, Wish
 from .prefix import TooLong
 from .problem import Problem
@@ -19,7 +19,7 @@ _PEOPLE = "people.json"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in work.CANCELLING:
         signal.signal(number, _cancel)
     try:
         asked.do(asked, find(asked.project))

@@ -48,7 +48,7 @@ class Changes:
             maker = "conda" if explicit or (self._channels and not _pinned(wish.file)) else "uv"
         if maker == "conda" and not self._channels and not explicit:
             raise Problem("This node has no conda channels.", "Use --maker uv.")
-        with self._project.changing(), self._project.beside(name) as place:
+        with self._project.changing(self._asked), self._project.beside(name) as place:
             path = self._project.missing(name)
             make = self._create_conda if maker == "conda" else self._create_uv
             make(place, path, wish)
@@ -69,25 +69,27 @@ class Changes:
             if maker == "conda" and not pip:
                 self._conda(place, path, remove=list(packages))
             else:
-                work.uv(self._progress, "pip", "uninstall", "--python", _python(place), *packages)
+                work.uv(self._progress, "pip", "uninstall", "--python", _python(place), "--",
+                        *packages)  # fmt: skip
 
         self._change(name, change)
 
     def clone(self, source: str, name: str) -> None:
-        with self._project.changing(), self._project.beside(name) as place:
+        with self._project.changing(self._asked), self._project.beside(name) as place:
             old, path = self._project.existing(source), self._project.missing(name)
             copying.copy(old, place, self._asked, self._progress)
             copying.rename_prefix(place, old, path)
             self._done(lambda: swap.move_in(place, path))
 
     def delete(self, name: str) -> None:
-        with self._project.changing(), self._project.beside(name) as place:
-            self._project.existing(name).rename(place)
+        with self._project.changing(self._asked), self._project.beside(name) as place:
+            path = self._project.existing(name)
+            self._done(lambda: swap.move_in(path, place))
 
     # --- parts ---
 
     def _change(self, name: str, change: Callable[[Path, Path, str], None]) -> None:
-        with self._project.changing(), self._project.beside(name) as place:
+        with self._project.changing(self._asked), self._project.beside(name) as place:
             path = self._project.existing(name)
             copying.copy(path, place, self._asked, self._progress)
             change(place, path, kinds.maker_of(path) or "")
@@ -95,6 +97,8 @@ class Changes:
             self._done(lambda: swap.exchange(place, path))
 
     def _done(self, put_in_place: Callable[[], None]) -> None:
+        # From here on a cancel would come too late, and must not say that nothing was changed.
+        work.end_cancelling()
         put_in_place()
         self._progress("Done")
 
@@ -121,15 +125,15 @@ class Changes:
         )
 
     def _pip(self, place: Path, *specs: str, file: str = "") -> None:
-        extra: list[str | Path] = [*specs]
+        listed = place / ".aen-wanted.txt"
+        given: list[str | Path] = ["-r", listed] if file else []
         if file:
-            listed = place / ".aen-wanted.txt"
             listed.write_text(file)
-            extra += ["-r", listed]
-        if extra:
-            work.uv(self._progress, "pip", "install", "--python", _python(place), *extra)
-        if file:
-            listed.unlink()
+        if given or specs:
+            work.uv(
+                self._progress, "pip", "install", "--python", _python(place), *given, "--", *specs
+            )
+        listed.unlink(missing_ok=True)
 
 
 def _python(place: Path) -> Path:

@@ -5,21 +5,17 @@ is asked to: it links what is there, in the project of the app that asks, and no
 there is no node to ask, links are made of our own files and the others are copied.
 """
 
-import contextlib
 import errno
-import json
 import os
 import shutil
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from . import node
 from .conda_meta import META, baked_files
 from .prefix import Baked, rewritten
 
 Progress = Callable[[str], None]
-_ANSWER = 4096
-_SECONDS = 120.0
 
 
 def copy(source: Path, place: Path, asked: Path | None, progress: Progress) -> None:
@@ -27,25 +23,11 @@ def copy(source: Path, place: Path, asked: Path | None, progress: Progress) -> N
 
     Raises ``OSError``.
     """
-    if asked is None or not _ask(asked, source, place):
+    if asked is None or not node.copy(asked, source, place):
         shutil.rmtree(place, ignore_errors=True)
         progress("Copying the environment (the node that could link it does not answer)")
         shutil.copytree(source, place, symlinks=True, copy_function=_link_or_copy)
     _own(place)
-
-
-def _ask(asked: Path, source: Path, place: Path) -> bool:
-    order = {
-        "app_id": os.environ.get("AEN_APP_ID", ""),
-        "source": source.name,
-        "target": place.name,
-    }
-    with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(_SECONDS)
-        sock.connect(str(asked))
-        sock.sendall(json.dumps(order).encode() + b"\n")
-        return json.loads(sock.recv(_ANSWER)).get("done") is True
-    return False
 
 
 def _link_or_copy(source: str, target: str) -> str:

@@ -9,11 +9,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import kinds
+from . import kinds, node
 from .problem import Problem
 
 ENVIRONMENTS = "envs"
 _NAME = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_-]{1,64}")
+#: What is locked where there is no node to ask; whoever can read it can lock it, too.
 _LOCK = ".lock"
 _BESIDE = re.compile(r"\.(?P<name>[A-Za-z0-9_-]{1,64})\.[0-9a-f]{8}")
 
@@ -53,14 +54,17 @@ class Project:
         return []
 
     @contextlib.contextmanager
-    def changing(self) -> Iterator[None]:
+    def changing(self, asked: Path | None) -> Iterator[None]:
         """Be the only one that changes environments here; what a killed change left is removed.
 
-        Raises ``Problem`` where another change is under way, or the person may not.
+        ``asked`` is the node's socket. Raises ``Problem`` where another change is under way, or the
+        person may not.
         """
+        file = node.turn(asked, self.home) if asked else None
         try:
             self.envs.mkdir(exist_ok=True)
-            file = os.open(self.envs / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660)
+            if file is None:
+                file = os.open(self.envs / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660)
         except OSError as error:
             raise Problem(f"{self.envs} cannot be changed: {error.strerror}.") from None
         try:

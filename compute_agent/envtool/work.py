@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,8 +37,7 @@ def uv(progress: Progress, *arguments: str | Path) -> None:
     environment.setdefault("UV_PYTHON_DOWNLOADS", "never")
     lines = _run([program, "--color", "never", *arguments], "", environment, progress)
     if lines is not None:
-        errors = [line for line in lines if line.startswith(("error", "×", "╰", "Caused by"))]
-        raise Problem(" ".join(errors or lines[-3:])[:600] or "uv was ended.")
+        raise Problem(_complaint(lines) or "uv was ended.")
 
 
 def conda(progress: Progress, **order: Any) -> None:
@@ -52,6 +52,24 @@ def conda(progress: Progress, **order: Any) -> None:
             raise Problem(said["cause"], said["mend"])
         except (ValueError, IndexError, KeyError, TypeError):
             raise Problem(" ".join(lines[-3:])[:600] or "The installation was ended.") from None
+
+
+def _complaint(lines: Sequence[str]) -> str:
+    """Return what uv says went wrong, which may go over several lines, without its marks."""
+    begins = (number for number, line in enumerate(lines) if line.startswith(("error", "×")))
+    first = next(begins, max(0, len(lines) - 3))
+    words = [re.sub(r"^(error: |[×╰├│─▶ ]+)", "", line) for line in lines[first:]]
+    return " ".join(words)[:600]
+
+
+#: What asks for an end that leaves all as it was.
+CANCELLING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def end_cancelling() -> None:
+    """Take no more notice of who wants to cancel."""
+    for number in CANCELLING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _die_with_parent() -> None:

@@ -18,7 +18,8 @@ from compute_agent.host.accounts import Account
 from compute_agent.host.errors import HostError
 from compute_agent.host.removal import remove_tree
 
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: For a directory, and no link to one.
+OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 #: Ends the names of what is to be deleted; names of projects have no dot.
 _GONE = ".gone"
@@ -28,7 +29,7 @@ _SET_ASIDE = re.compile(r"\.[a-z][a-z0-9-]{1,31}\.[0-9a-f]{8}\.gone")
 @contextlib.contextmanager
 def opened(path: str | Path, parent: int | None = None) -> Iterator[int]:
     """Open a directory that is not a link, for as long as the block lasts."""
-    fd = os.open(path, _OPEN, dir_fd=parent)
+    fd = os.open(path, OPEN, dir_fd=parent)
     try:
         yield fd
     finally:
@@ -50,7 +51,7 @@ def owner_directory(root: Path, owner: str) -> Iterator[int]:
 @contextlib.contextmanager
 def _opened_as_ours(path: Path, parent: int) -> Iterator[int]:
     try:
-        fd = os.open(path.name, _OPEN, dir_fd=parent)
+        fd = os.open(path.name, OPEN, dir_fd=parent)
     except FileNotFoundError:
         raise
     except OSError:

@@ -10,7 +10,7 @@ The gateway dials the node's agent over HTTP/1.1, on a Unix socket on the same h
 ``GET  /v1/events``                        NDJSON of ``Report``: ``NodeStatus``, one ``AppStatus``
                                            for each app it knows, ``Snapshot``, then every change;
                                            a ``NodeStatus`` at least every ``HEARTBEAT`` seconds;
-                                           an ``Explanation`` once, for each ``Explain``
+                                           an answer once, for each question
 ``POST /v1/apps/<app_id>/connect``         with ``Upgrade: aen-stream``: 101, then the connection
                                            *is* a connection to the app; its header
                                            ``AEN-Inject`` carries ``Inject`` as JSON
@@ -20,15 +20,24 @@ The server writes commands and reads reports; the gateway relays both unopened. 
 pure: it holds types and their JSON form, and does no input or output.
 """
 
+from .environments import (
+    ENVIRONMENTS_APP,
+    EnvironmentChange,
+    EnvironmentInfo,
+    EnvironmentsFound,
+    PackageInfo,
+)
 from .messages import (
     HEARTBEAT,
     STEPS,
     UPGRADE,
+    Answer,
     AppOffer,
     AppStatus,
     Command,
     Explain,
     Explanation,
+    FindEnvironments,
     Forget,
     Inject,
     Launch,
@@ -37,6 +46,7 @@ from .messages import (
     NodeStatus,
     Override,
     ProjectSpec,
+    Question,
     Refusal,
     RemoveProject,
     Report,
@@ -50,14 +60,20 @@ from .messages import (
 )
 
 __all__ = [
+    "ENVIRONMENTS_APP",
     "HEARTBEAT",
     "STEPS",
     "UPGRADE",
+    "Answer",
     "AppOffer",
     "AppStatus",
     "Command",
+    "EnvironmentChange",
+    "EnvironmentInfo",
+    "EnvironmentsFound",
     "Explain",
     "Explanation",
+    "FindEnvironments",
     "Forget",
     "Inject",
     "Launch",
@@ -65,7 +81,9 @@ __all__ = [
     "Member",
     "NodeStatus",
     "Override",
+    "PackageInfo",
     "ProjectSpec",
+    "Question",
     "Refusal",
     "RemoveProject",
     "Report",

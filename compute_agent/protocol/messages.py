@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from .environments import EnvironmentChange, EnvironmentsFound
+
 #: Longest silence on the event stream, in seconds.
 HEARTBEAT = 5.0
 #: Value of the ``Upgrade`` header that turns a connection into one to an app.
@@ -58,8 +60,12 @@ class ProjectSpec(Struct, frozen=True, forbid_unknown_fields=True):
     revision: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
 
 
-class Launch(Struct, frozen=True, tag="launch", forbid_unknown_fields=True):
-    """Start ``app`` for ``account`` in ``project``. Idempotent by ``app_id``."""
+class Launch(Struct, frozen=True, tag="launch", forbid_unknown_fields=True, omit_defaults=True):
+    """Start ``app`` for ``account`` in ``project``. Idempotent by ``app_id``.
+
+    With ``change`` what runs is not an app but that change of the project's environments: it is
+    reported and ended as an app is, and is over once it is done; its exit code then is 0.
+    """
 
     app_id: AppId
     app: Name
@@ -67,6 +73,7 @@ class Launch(Struct, frozen=True, tag="launch", forbid_unknown_fields=True):
     account: Account
     url_prefix: Prefix
     environment: Name = "default"
+    change: EnvironmentChange | None = None
 
 
 class Stop(Struct, frozen=True, tag="stop", forbid_unknown_fields=True):
@@ -105,7 +112,21 @@ class Explain(Struct, frozen=True, tag="explain", forbid_unknown_fields=True):
     path: Place = ""
 
 
-Command = Launch | Stop | Forget | SecureProject | RemoveProject | Explain
+class FindEnvironments(Struct, frozen=True, tag="find_environments", forbid_unknown_fields=True):
+    """Say which environments ``account`` can see in a project, and what is in the one ``name``d.
+
+    Answered by ``EnvironmentsFound`` with the same ``question_id``, changing nothing.
+    """
+
+    question_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    project: ProjectSpec
+    account: Account
+    name: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{0,64}\Z")] = ""
+    export: bool = False
+
+
+Question = Explain | FindEnvironments
+Command = Launch | Stop | Forget | SecureProject | RemoveProject | Explain | FindEnvironments
 
 
 class Step(Struct, frozen=True):
@@ -200,7 +221,8 @@ class Explanation(Struct, frozen=True, tag="explanation"):
     mend: str = ""
 
 
-Report = AppStatus | NodeStatus | Snapshot | Explanation
+Answer = Explanation | EnvironmentsFound
+Report = AppStatus | NodeStatus | Snapshot | Explanation | EnvironmentsFound
 
 
 class Refusal(Struct, frozen=True):

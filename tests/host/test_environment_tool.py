@@ -1,8 +1,9 @@
 """``aen env`` as people use it: from an app of theirs, as their own account."""
 
 import base64
-import fcntl
+import contextlib
 import hashlib
+import json
 import os
 import pwd
 import re
@@ -160,20 +161,30 @@ def test_a_failed_change_leaves_the_old_environment(shell):
     assert not [path for path in (shell.home / "envs").iterdir() if path.name.count(".") > 1]
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_cancelled_change_leaves_the_old_environment_whole(shell, node, how):
-    """It hangs in the middle: at a package index that accepts and never answers."""
-    shell.ok("aen", "env", "install", "default", "aenttoy==1.0")
-    before = {str(path): path.lstat().st_ino for path in default(shell).rglob("*")}
+@contextlib.contextmanager
+def hanging(shell):
+    """A change that hangs in the middle: at a package index that accepts and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as index:
+        before = dict(shell.env)
         shell.env.pop("UV_OFFLINE")
         shell.env["UV_DEFAULT_INDEX"] = f"http://127.0.0.1:{index.getsockname()[1]}/simple"
         process = shell.start("aen", "env", "install", "default", "slow-package")
+        shell.env = before
         index.settimeout(60)
         connection, _ = index.accept()
+        with connection:
+            yield process
+        process.kill()
+        process.wait(30)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_cancelled_change_leaves_the_old_environment_whole(shell, node, how):
+    shell.ok("aen", "env", "install", "default", "aenttoy==1.0")
+    before = {str(path): path.lstat().st_ino for path in default(shell).rglob("*")}
+    with hanging(shell) as process:
         process.send_signal(how)
         said = process.communicate(timeout=30)[0]
-        connection.close()
     assert process.returncode != 0
     if how != signal.SIGKILL:
         assert "as they were" in said
@@ -181,7 +192,6 @@ def test_a_cancelled_change_leaves_the_old_environment_whole(shell, node, how):
     after = {str(path): path.lstat().st_ino for path in default(shell).rglob("*")}
     assert before == after
     # The next one meets what is left, removes it and goes on.
-    shell.env["UV_OFFLINE"] = "1"
     until(lambda: shell("aen", "env", "install", "default", "aenttoy==2.0")[0] == 0, "it goes on")
     assert [p.name for p in (shell.home / "envs").iterdir() if p.name.count(".") > 1] == []
     assert shell.ok("aenttoy") == "2.0\n"
@@ -272,14 +282,57 @@ def test_links_in_an_environment_are_copied_as_links(shell, node):
     assert os.readlink(copied) == "/etc"
 
 
-def test_only_one_change_at_a_time(shell):
-    held = shell.home / "envs/.lock"
+def test_only_one_change_at_a_time_also_while_the_agent_is_gone(shell, node):
     shell.ok("aen", "env", "clone", "default", "copy")
-    with held.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with hanging(shell) as process:
+        node.kill()
+        node.start()
         code, said = shell("aen", "env", "delete", "copy")
-    assert code == 1
-    assert "Somebody is changing" in said
+        assert code == 1
+        assert "Somebody is changing" in said
+        process.terminate()
+        process.wait(30)
+    shell.ok("aen", "env", "delete", "copy")
+
+
+def test_a_viewer_cannot_keep_others_from_changes(node, people):
+    """Vera opens all that she may read in ``envs``, locks it, and asks the node for the turn."""
+    mira, vera = people(), people()
+    members = [{"account": vera, "access": "r-x"}]
+    shell = Shell(node, node.run("web", mira, members=members), mira)
+    shell.ok("aen", "env", "clone", "default", "copy")
+    envs, person = shell.home / "envs", pwd.getpwnam(vera)
+    held = subprocess.Popen(
+        ["/usr/bin/python3", "-c", LOCK_ALL, envs, node.run_dir / "env.sock", f"{mira}/demo"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, user=person.pw_uid,
+        group=person.pw_gid, extra_groups=[], cwd="/",
+    )  # fmt: skip
+    try:
+        answer = json.loads(held.stdout.readline())
+        assert answer == {
+            "done": False,
+            "why": "You may not change this project.",
+            "unknown": False,
+        }
+        assert held.stdout.readline() == "locked\n"
+        assert "Done" in shell.ok("aen", "env", "delete", "copy")
+    finally:
+        held.communicate("")
+
+
+LOCK_ALL = """
+import fcntl, os, socket, sys
+sock = socket.socket(socket.AF_UNIX)
+sock.connect(sys.argv[2])
+sock.sendall(('{"turn": "%s"}\\n' % sys.argv[3]).encode())
+print(sock.recv(4096).decode().strip())
+top = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.flock(top, fcntl.LOCK_EX)
+for entry in os.scandir(top):
+    fcntl.flock(os.open(entry.name, os.O_RDONLY, dir_fd=top), fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
 
 
 def test_a_name_that_is_no_name_is_refused(shell):
