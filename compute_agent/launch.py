@@ -24,6 +24,7 @@ from compute_agent.project import Projects
 from compute_agent.protocol import ENVIRONMENTS_APP, Launch, ProjectSpec
 from compute_agent.record import Record
 from compute_agent.specs import Specs
+from compute_agent.zygote import Zygote
 
 _LOOK_AGAIN = 0.02
 _P = ParamSpec("_P")
@@ -41,6 +42,7 @@ class Launcher:
         self._config = config
         self._catalog = catalog
         self.confinement = Confinement(config)
+        self.zygote = Zygote()
         self.environments = Environments(config)
         self.projects = Projects(config, self.environments)
         self.passes = Passes(self.projects, Specs(Path(config.state_dir) / "projects"), tell)
@@ -177,9 +179,11 @@ class _Attempt:
             spec = await self._blocking(self._launcher.spec, record, self._launch, account)
             record.tail = Tail(record.directory / "log", record.token)
             try:
-                runner = runners.start(record.directory, spec)
+                # Not to be left half way: nobody would watch what was started.
+                found = await asyncio.to_thread(self._launcher.zygote.start, record.directory, spec)
             except OSError as error:
                 raise explain(error, "start the app's runner", record.directory) from error
+            runner = runners.Runner(*found)
             record.runner = runner.identity
             record.save()
             done(f"{Path(str(spec['argv'][0])).name}, process {runner.identity.pid}")  # type: ignore[index]

@@ -335,6 +335,7 @@ class Supervisor:
                 self._resume(app)
         for project in self._launcher.passes.unsettled():
             self._secure(project)
+        self._begin(asyncio.to_thread(self._launcher.zygote.warm_up))
         self._begin(self._removals.delete_leftovers())
         if self._config.watch:
             root, launcher = Path(self._config.project_root), self._launcher
@@ -440,6 +441,7 @@ class Supervisor:
             task.cancel()
         for runner in self._runners.values():
             runner.release()
+        self._launcher.zygote.end()
 
 
 def _is_in(launch: Launch, project: ProjectSpec) -> bool:

@@ -7,9 +7,9 @@ if __name__ == "__main__":
     # Last, so that nothing of ours can stand in for a module of Python's own.
     sys.path.append(str(Path(__file__).parents[2]))
 
-    from compute_agent.runner import keeper, namespaces
+    from compute_agent.runner import namespaces, zygote
 
     if sys.argv[1:] == ["--try-namespaces"]:
         namespaces.try_out()
     else:
-        keeper.main(sys.argv[1])
+        zygote.main()

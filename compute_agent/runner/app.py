@@ -11,59 +11,50 @@ Spec = dict[str, Any]
 
 
 class Started(NamedTuple):
-    """``pid`` is the app's, or its view's first process; ``output`` the read end of what it says.
-
-    ``status`` is where a view's first process writes how the app ended; ``error`` says what kept
-    the app from starting.
-    """
+    """``output`` is the read end of what the app says; ``error`` what kept it from starting."""
 
     pid: int
     output: int
-    status: int | None
     error: str
 
 
 class _Pipes:
-    """The ends that the child has: what it says, what went wrong, how it ended, who lives."""
+    """The ends that the child has: what it says, what went wrong, who lives."""
 
     def __init__(self) -> None:
         self.output_read, self.output = os.pipe()
         self.error_read, self.error = os.pipe()  # closed by exec, so its end of file means success
-        self.status_read, self.status = os.pipe()
         self.life, self.life_write = os.pipe()
 
     def as_parent(self) -> None:
-        for fd in (self.output, self.error, self.status, self.life):
+        for fd in (self.output, self.error, self.life):
             os.close(fd)
 
     def as_child(self) -> None:
-        for fd in (self.output_read, self.error_read, self.status_read, self.life_write):
+        for fd in (self.output_read, self.error_read, self.life_write):
             os.close(fd)
 
 
 def start_app(spec: Spec) -> Started:
-    """Fork the app, in a view of its own where ``spec`` has ``rooms``."""
+    """Fork the app, with files of its own where ``spec`` has ``rooms``."""
     pipes = _Pipes()
-    rooms = spec.get("rooms")
     # A word to end that comes before anybody listens for it waits.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    if rooms is not None:
-        kernel.unshare(kernel.CLONE_NEWPID)
     pid = os.fork()
     if pid == 0:
         pipes.as_child()
-        _guarded(_be_first if rooms is not None else _become_app, spec, pipes)
+        _guarded(spec, pipes)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     pipes.as_parent()
     with os.fdopen(pipes.error_read, "rb") as errors:
         error = errors.read().decode(errors="replace")
-    return Started(pid, pipes.output_read, pipes.status_read if rooms is not None else None, error)
+    return Started(pid, pipes.output_read, error)
 
 
-def _guarded(become: Any, spec: Spec, pipes: _Pipes) -> None:
-    """Do ``become``, which does not return; write down what kept it from that."""
+def _guarded(spec: Spec, pipes: _Pipes) -> None:
+    """Become the app, from which nothing returns; write down what kept it from that."""
     try:
-        become(spec, pipes)
+        _become_app(spec, pipes)
     except BaseException as error:
         name = getattr(error, "filename", None) or ""
         text = getattr(error, "strerror", None) or str(error)
@@ -71,20 +62,9 @@ def _guarded(become: Any, spec: Spec, pipes: _Pipes) -> None:
     os._exit(127)
 
 
-def _be_first(spec: Spec, pipes: _Pipes) -> None:
-    """Make the view, start the app in it, and stay."""
-    namespaces.die_with_runner(pipes.life)
-    namespaces.separate(**spec["rooms"])
-    app = os.fork()
-    if app == 0:
-        _guarded(_become_app, spec, pipes)
-    spec.clear()
-    for fd in (pipes.output, pipes.error):
-        os.close(fd)
-    namespaces.stay_with(app, pipes.status)
-
-
 def _become_app(spec: Spec, pipes: _Pipes) -> None:
+    if "rooms" in spec:
+        namespaces.separate(**spec["rooms"])
     os.setsid()
     null = os.open("/dev/null", os.O_RDONLY)
     for source, target in ((null, 0), (pipes.output, 1), (pipes.output, 2)):
@@ -102,10 +82,7 @@ def _become_app(spec: Spec, pipes: _Pipes) -> None:
     kernel.drop_capabilities()
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     # After the change of user and of capabilities, either of which could clear it.
-    if "rooms" in spec:
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    else:
-        namespaces.die_with_runner(pipes.life)
+    namespaces.die_with_runner(pipes.life)
     os.umask(spec["umask"])
     os.chdir(spec["cwd"])
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):

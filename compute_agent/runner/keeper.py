@@ -4,7 +4,6 @@ import json
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +13,26 @@ from compute_agent.runner.app import start_app
 from compute_agent.runner.log import Log
 
 
-def write_atomically(path: str, content: Mapping[str, object]) -> None:
-    with open(path + ".new", "w") as file:
+def write_atomically(directory: int, name: str, content: Mapping[str, object]) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with os.fdopen(os.open(name + ".new", flags, 0o600, dir_fd=directory), "w") as file:
         json.dump(content, file)
-    os.rename(path + ".new", path)
+    os.rename(name + ".new", name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def start_of(pid: int | str) -> int:
+    """Return when the process began, in the kernel's clock ticks since the machine did."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        text = file.read()
+    return int(text[text.rindex(b")") + 2 :].split()[19])
+
+
+def _identity() -> dict[str, object]:
+    """Return what tells this process from every other, as the machine sees it."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        boot = file.read().strip()
+    # In a view of its own this process's number is 1; /proc is still the machine's.
+    return {"pid": int(os.readlink("/proc/self")), "start": start_of("self"), "boot": boot}
 
 
 # --- ending it -----------------------------------------------------------------------------------
@@ -55,10 +70,13 @@ def _signal(pid: int, number: int) -> None:
 def kill_all() -> None:
     """Kill every process below this one until the kernel says that none is left.
 
-    Being their subreaper, this process inherits all that tried to leave by a double fork.
+    Being their subreaper, or the first of their view, this process inherits all that tried to leave
+    by a double fork.
     """
+    is_first = os.getpid() == 1
     while True:
-        for pid in descendants(os.getpid()):
+        # To the first process of a view, -1 is all others in it; /proc shows it other numbers.
+        for pid in [-1] if is_first else descendants(os.getpid()):
             _signal(pid, signal.SIGKILL)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
@@ -72,11 +90,11 @@ def kill_all() -> None:
 class Keeper:
     """Waits for the app, for its output, and for the word to end it."""
 
-    def __init__(self, spec: Mapping[str, Any], directory: str) -> None:
+    def __init__(self, spec: Mapping[str, Any], directory: int) -> None:
         self._pid = 0
         self._output = -1
         self._grace = float(spec["grace"])
-        self._log = Log(directory + "/log", int(spec["log_bytes"]))
+        self._log = Log(directory, int(spec["log_bytes"]))
         self._deadline: float | None = None
         self.stopped = False
         self.status: int | None = None
@@ -84,7 +102,7 @@ class Keeper:
         signal.signal(signal.SIGTERM, lambda *_: self._stop())
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def run(self, pid: int, output: int, status: int | None) -> None:
+    def run(self, pid: int, output: int) -> None:
         """Return once the app and all that came of it have ended."""
         self._pid, self._output = pid, output
         wake_read, wake_write = os.pipe()
@@ -108,8 +126,6 @@ class Keeper:
                 _signal(self._pid, signal.SIGKILL)
         kill_all()
         self._drain()
-        if status is not None and (told := os.read(status, 4)):
-            self.status = int.from_bytes(told, "little")
 
     def _stop(self) -> None:
         first = not self.stopped
@@ -157,18 +173,26 @@ class Keeper:
             self._log.write(data)
 
 
-def main(directory: str) -> None:
+def keep(directory: int, instructions: int) -> None:
+    """Run the app whose open directory and instructions these are, until nothing of it is left.
+
+    Called with TERM and CHLD held back, so that none is lost before there is an ear for it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    spec = json.loads(sys.stdin.buffer.read())
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    kernel.set_name("aen-" + os.path.basename(os.readlink(f"/proc/self/fd/{directory}")))
+    with os.fdopen(instructions, "rb") as pipe:
+        spec = json.loads(pipe.read())  # nothing, where the agent ended meanwhile
     keeper = Keeper(spec, directory)
-    write_atomically(directory + "/runner.json", {"pid": os.getpid()})
+    write_atomically(directory, "runner.json", _identity())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGCHLD})
     app = start_app(spec)
     spec.clear()  # its environment holds the app's token
-    keeper.run(app.pid, app.output, app.status)
+    keeper.run(app.pid, app.output)
     status = keeper.status or 0
     write_atomically(
-        directory + "/exit.json",
+        directory,
+        "exit.json",
         {
             "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,

@@ -5,6 +5,7 @@ import os
 import struct
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -25,6 +26,16 @@ def prctl(option: int, value: int) -> None:
 def unshare(flags: int) -> None:
     if _libc.unshare(flags) != 0:
         raise _error("unshare")
+
+
+def setns(namespace: int, kind: int) -> None:
+    if _libc.setns(namespace, kind) != 0:
+        raise _error("setns")
+
+
+def set_name(name: str) -> None:
+    """Give this process a name that ``ps -o comm`` shows, cut to 15 characters."""
+    _libc.prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()), 0, 0, 0)
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:

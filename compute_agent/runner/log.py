@@ -6,8 +6,8 @@ import os
 class Log:
     """Two files that turn, so that they stay at about twice ``limit`` bytes."""
 
-    def __init__(self, path: str, limit: int) -> None:
-        self._path = path
+    def __init__(self, directory: int, limit: int) -> None:
+        self._directory = directory
         self._limit = limit
         self._open()
 
@@ -20,12 +20,14 @@ class Log:
             return
 
     def _open(self) -> None:
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        self._fd = os.open("log", flags, 0o600, dir_fd=self._directory)
         self._size = os.fstat(self._fd).st_size
 
     def _turn(self) -> None:
         try:
-            os.rename(self._path, self._path + ".1")
+            place = {"src_dir_fd": self._directory, "dst_dir_fd": self._directory}
+            os.rename("log", "log.1", **place)
         except FileNotFoundError:
             pass  # turned before, when there was no room for a new one
         old = self._fd

@@ -2,8 +2,9 @@
 
 ``rooms`` in the runner's instructions has ``tmp``, the directory that becomes ``/tmp`` and
 ``/var/tmp``, and ``keep``, directories in these two that the app needs all the same. The first
-process of such a view is ours: it starts the app and collects what the app leaves behind. When it
-ends, the kernel ends everything in the view and waits for that.
+process of such a view is the runner: it collects what the app leaves behind, and when it ends, the
+kernel ends everything in the view and waits for that. The runner itself keeps the machine's files,
+because what lies in the app's ``/tmp`` can be moved by the app.
 """
 
 import errno
@@ -19,7 +20,7 @@ _QUIET = kernel.MS_NOSUID | kernel.MS_NODEV
 
 
 def separate(tmp: str, keep: list[str]) -> None:
-    """Give this process, the first of its process namespace, the view. Raises ``OSError``."""
+    """Give this process of a process namespace of its own the rest of the view. Raises ``OSError``."""
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
     # What is mounted outside later on, a network disk for instance, still comes in; nothing leaves.
     kernel.mount("none", "/", "none", kernel.MS_REC | kernel.MS_SLAVE)
@@ -51,25 +52,6 @@ def _cover(tmp: str, keep: list[str]) -> None:
 def _bind(source: int, target: str) -> None:
     """Show the open directory ``source`` at ``target`` too."""
     kernel.mount(f"/proc/self/fd/{source}", target, "none", kernel.MS_BIND | kernel.MS_REC)
-
-
-def stay_with(app: int, status: int) -> None:
-    """Wait for the app as its view's first process, write how it ended, and end the view."""
-    signal.signal(signal.SIGTERM, lambda *_: _end_gently(app))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    while True:
-        pid, ended = os.waitpid(-1, 0)
-        if pid == app:
-            os.write(status, ended.to_bytes(4, "little"))
-            os._exit(0)
-
-
-def _end_gently(app: int) -> None:
-    for number in (signal.SIGTERM, signal.SIGCONT):
-        try:
-            os.kill(app, number)
-        except ProcessLookupError:
-            return
 
 
 def die_with_runner(life: int) -> None:

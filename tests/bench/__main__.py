@@ -11,6 +11,7 @@ BENCHMARKS = {
     "environments": "environments.py",
     "permissions": "permission_pass.py",
     "team": "team_change.py",
+    "scale": "node_scale.py",
 }
 
 

@@ -1,18 +1,16 @@
-"""The runner as a program of its own, in the account that runs the tests."""
+"""Runners and the process that they are forked from, in the account that runs the tests."""
 
 import json
 import os
+import select
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from compute_agent import runner
-
-PROGRAM = str(Path(runner.__file__).with_name("__main__.py"))
+from compute_agent.zygote import Zygote
 
 LIMIT = 20_000
 
@@ -27,7 +25,27 @@ def until(condition, seconds=20):
 
 
 @pytest.fixture
-def run(tmp_path):
+def zygote():
+    zygote = Zygote()
+    yield zygote
+    zygote.end()
+
+
+class Held:
+    """A runner that a test started."""
+
+    def __init__(self, identity, fd):
+        self.pid, self.identity, self.fd = identity.pid, identity, fd
+
+    def send(self, number):
+        signal.pidfd_send_signal(self.fd, number)
+
+    def has_ended(self, seconds=0.0):
+        return bool(select.select([self.fd], [], [], seconds)[0])
+
+
+@pytest.fixture
+def run(tmp_path, zygote):
     """A function that starts a runner for a Python program; none is left at the end."""
     started = []
 
@@ -37,21 +55,19 @@ def run(tmp_path):
             "env": {"PATH": os.environ["PATH"], "SECRET": "s3cret"}, "umask": 0o027,
             "grace": grace, "log_bytes": LIMIT, "limits": {"core": [0, 0]}, "joins": [],
         }  # fmt: skip
-        command = [sys.executable, "-I", "-S", PROGRAM, str(tmp_path)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-        started.append(process)
-        process.stdin.write(json.dumps(spec).encode())
-        process.stdin.close()
-        return process
+        started.append(Held(*zygote.start(tmp_path, spec)))
+        return started[-1]
 
     yield run
-    for process in started:
-        process.kill()
-        process.wait()
+    for runner in started:
+        if not runner.has_ended():
+            runner.send(signal.SIGKILL)
+        assert runner.has_ended(20)
+        os.close(runner.fd)
 
 
-def ending(process, place):
-    assert process.wait(30) == 0
+def ending(runner, place):
+    assert runner.has_ended(30)
     return json.loads((place / "exit.json").read_text())
 
 
@@ -98,7 +114,7 @@ signal.pause()
 """
     process = run(code)
     until(lambda: (tmp_path / "log").exists() and "up" in log(tmp_path))
-    process.terminate()
+    process.send(signal.SIGTERM)
     said = ending(process, tmp_path)
     assert (said["code"], said["stopped"]) == (0, True)
     assert "saved" in log(tmp_path)
@@ -113,21 +129,21 @@ time.sleep(600)
 """
     process = run(code, grace=0.2)
     until(lambda: (tmp_path / "log").exists() and "up" in log(tmp_path))
-    process.terminate()
+    process.send(signal.SIGTERM)
     assert ending(process, tmp_path)["signal"] == signal.SIGKILL
 
 
 def test_a_stop_that_comes_at_once_is_not_lost(run, tmp_path):
     process = run("import time; time.sleep(600)")
     until((tmp_path / "runner.json").exists)
-    process.terminate()
+    process.send(signal.SIGTERM)
     assert ending(process, tmp_path)["stopped"]
 
 
 def test_the_app_dies_when_its_runner_is_killed(run, tmp_path):
     process = run("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
     pid = int(until(lambda: (tmp_path / "log").exists() and log(tmp_path)))
-    process.kill()
+    process.send(signal.SIGKILL)
     until(lambda: not Path(f"/proc/{pid}").exists())
 
 
@@ -138,3 +154,50 @@ def test_the_apps_environment_is_the_apps_alone(run, tmp_path):
     assert "SECRET" in seen
     for name in ("environ", "cmdline"):
         assert b"s3cret" not in Path(f"/proc/{process.pid}/{name}").read_bytes()
+
+
+def test_a_runner_says_who_it_is(run, tmp_path):
+    process = run("import time; time.sleep(600)")
+    until((tmp_path / "runner.json").exists)
+    assert json.loads((tmp_path / "runner.json").read_text()) == {
+        "pid": process.identity.pid, "start": process.identity.start, "boot": process.identity.boot
+    }  # fmt: skip
+
+
+def test_an_app_gets_nothing_but_its_standard_streams(run, tmp_path):
+    code = """
+import os
+for fd in range(64):
+    try:
+        print(fd, os.readlink(f"/proc/self/fd/{fd}"))
+    except OSError:
+        pass
+"""
+    ending(run(code), tmp_path)
+    assert [line.split()[0] for line in log(tmp_path).splitlines()] == ["0", "1", "2"]
+
+
+def test_runners_outlive_the_process_they_come_from(run, zygote, tmp_path):
+    process = run("import time; time.sleep(600)")
+    zygote.end()
+    assert not process.has_ended()
+    process.send(signal.SIGTERM)
+    assert ending(process, tmp_path)["stopped"]
+
+
+def test_the_process_runners_come_from_is_begun_again_where_it_was_killed(run, zygote, tmp_path):
+    zygote.warm_up()
+    [child] = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    assert ending(run("print('up')"), tmp_path)["code"] == 0
+
+
+def test_a_runner_whose_agent_ends_before_it_says_what_to_run_runs_nothing(zygote, tmp_path):
+    told, tell = os.pipe()
+    directory = os.open(tmp_path, os.O_RDONLY)
+    _, fd = zygote._fork(False, directory, told)
+    for held in (told, tell, directory):
+        os.close(held)
+    assert select.select([fd], [], [], 20)[0]
+    os.close(fd)
+    assert not (tmp_path / "runner.json").exists()
