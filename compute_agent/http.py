@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -60,6 +62,20 @@ class Exchange:
     async def upgrade(self, protocol: str, headers: list[tuple[str, str]]) -> Side:
         """Answer 101 and return the connection as a side to splice, with what came early."""
         return await self._connection.upgrade(protocol, headers)
+
+    @property
+    def can_pass_sockets(self) -> bool:
+        """Whether the other end is a process of this host, at a Unix socket."""
+        return self._connection.is_local
+
+    def pass_socket(
+        self, protocol: str, headers: list[tuple[str, str]], passed: socket.socket
+    ) -> None:
+        """Answer 101 with a socket beside it, and close; ours of the two is the caller's to close.
+
+        Raises ``ConnectionError`` if it cannot be sent at once.
+        """
+        self._connection.pass_socket(protocol, headers, passed)
 
 
 class Connection(asyncio.Protocol):
@@ -188,17 +204,43 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
         await self._writable.wait()
 
+    @property
+    def is_local(self) -> bool:
+        return bool(self._transport.get_extra_info("socket").family == socket.AF_UNIX)
+
+    def pass_socket(
+        self, protocol: str, headers: list[tuple[str, str]], passed: socket.socket
+    ) -> None:
+        if self._transport.is_closing() or self._transport.get_write_buffer_size():
+            raise ConnectionResetError
+        answer = self._http.send(_switching(protocol, headers)) or b""
+        try:
+            # The transport's own socket object can send nothing but bytes.
+            with socket.socket(fileno=os.dup(self._transport_fd)) as own:
+                sent = socket.send_fds(own, [answer], [passed.fileno()])
+        except OSError as error:
+            raise ConnectionResetError from error
+        if sent != len(answer):
+            raise ConnectionResetError
+        self._transport.close()
+
+    @property
+    def _transport_fd(self) -> int:
+        return int(self._transport.get_extra_info("socket").fileno())
+
     async def upgrade(self, protocol: str, headers: list[tuple[str, str]]) -> Side:
-        named = [("Connection", "Upgrade"), ("Upgrade", protocol), *headers]
-        await self.send(
-            h11.InformationalResponse(status_code=101, headers=named, reason=b"Switching Protocols")
-        )
+        await self.send(_switching(protocol, headers))
         early, _ = self._http.trailing_data
         side = Side()
         side.early = early
         self._transport.set_protocol(side)
         side.attach(self._transport)
         return side
+
+
+def _switching(protocol: str, headers: list[tuple[str, str]]) -> h11.InformationalResponse:
+    named = [("Connection", "Upgrade"), ("Upgrade", protocol), *headers]
+    return h11.InformationalResponse(status_code=101, headers=named, reason=b"Switching Protocols")
 
 
 def _response(status: int, headers: list[tuple[str, str]]) -> h11.Response:

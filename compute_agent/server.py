@@ -1,4 +1,4 @@
-"""The agent's end of wire 2: four calls, for the gateway alone.
+"""The agent's end of wire 2: five calls, for the gateway alone.
 
 On a Unix socket the peer's account decides; on TCP its certificate does.
 """
@@ -23,11 +23,13 @@ from compute_agent.http import Connection, Exchange, Refused
 from compute_agent.launch import headers
 from compute_agent.protocol import (
     HEARTBEAT,
+    PASSED,
     UPGRADE,
     Inject,
     NodeStatus,
     Snapshot,
     decode_command,
+    decode_used,
     encode,
 )
 from compute_agent.record import Record
@@ -36,6 +38,8 @@ from compute_agent.status import node_status
 from compute_agent.supervisor import Declined, Supervisor
 
 _CONNECT = re.compile(r"/v1/apps/([0-9a-f]{32})/connect")
+#: A gateway opens a connection for each of hundreds of WebSockets that come back at once.
+_BACKLOG = 1024
 _log = logging.getLogger(__name__)
 
 
@@ -54,6 +58,8 @@ class Api:
             await self._command(exchange)
         elif route == ("GET", "/v1/events"):
             await self._events(exchange)
+        elif route == ("POST", "/v1/used"):
+            await self._used(exchange)
         elif exchange.method == "POST" and (match := _CONNECT.fullmatch(exchange.path)):
             await self._connect(exchange, match[1])
         else:
@@ -71,6 +77,18 @@ class Api:
             self._supervisor.take(command)
         except Declined as declined:
             raise Refused(409, declined.code, str(declined)) from None
+        await exchange.answer(202, Accepted())
+
+    async def _used(self, exchange: Exchange) -> None:
+        """Note what went by on sockets that the agent does not see any more."""
+        try:
+            used = decode_used(exchange.body)
+        except msgspec.MsgspecError as error:
+            raise Refused(422, "bad_message", str(error)) from None
+        for app_id in used.app_ids:
+            record = self._supervisor.registry.find(app_id)
+            if record is not None:
+                record.traffic.moved = True
         await exchange.answer(202, Accepted())
 
     async def _events(self, exchange: Exchange) -> None:
@@ -101,16 +119,24 @@ class Api:
             await exchange.stream(encode(record.status))
 
     async def _connect(self, exchange: Exchange, app_id: str) -> None:
-        """Turn this connection into one to the app."""
-        if exchange.headers.get("upgrade", "").lower() != UPGRADE:
+        """Pass the caller a connection to the app, or turn this one into it."""
+        wanted = exchange.headers.get("upgrade", "").lower().replace(" ", "").split(",")
+        if UPGRADE not in wanted:
             raise Refused(426, "no_upgrade", f"This call needs the header Upgrade: {UPGRADE}.")
         record = self._supervisor.registry.find(app_id)
         if record is None:
             raise Refused(404, "unknown_app", "This node does not know the app.")
         if record.state != "running":
             raise Refused(409, "not_running", f"The app is not running; it is {record.state}.")
-        app = await _reach(record)
+        sock = await _reach(record)
         header = ("AEN-Inject", encode(self._inject(record)).decode())
+        if PASSED in wanted and exchange.can_pass_sockets:
+            record.traffic.moved = True
+            with sock:
+                exchange.pass_socket(PASSED, [header], sock)
+            return
+        loop = asyncio.get_running_loop()
+        _, app = await loop.create_unix_connection(Side, sock=sock)
         client = await exchange.upgrade(UPGRADE, [header])
         client.traffic = app.traffic = record.traffic
         link(client, app)
@@ -132,16 +158,13 @@ class Accepted(msgspec.Struct, frozen=True):
     status: str = "accepted"
 
 
-async def _reach(record: Record) -> Side:
-    """Return an attached connection to the app."""
+async def _reach(record: Record) -> socket.socket:
+    """Return a connection to the app."""
     try:
-        sock = await upstream.connect(socket_path(record.directory), record.uid)
-        loop = asyncio.get_running_loop()
-        _, side = await loop.create_unix_connection(Side, sock=sock)
+        return await upstream.connect(socket_path(record.directory), record.uid)
     except OSError as error:
         _log.warning("app %s cannot be reached: %s", record.app_id, error)
         raise Refused(502, "unreachable", "The app does not answer at its socket.") from None
-    return side
 
 
 # --- listening -----------------------------------------------------------------------------------
@@ -163,7 +186,9 @@ async def listen(config: Config, api: Api) -> asyncio.AbstractServer:
         _make_way(path)
         admitted = _admitted(config)
         server = await loop.create_unix_server(
-            lambda: Connection(api.handle, lambda peer: _is_admitted(peer, admitted)), str(path)
+            lambda: Connection(api.handle, lambda peer: _is_admitted(peer, admitted)),
+            str(path),
+            backlog=_BACKLOG,
         )
     except OSError as error:
         raise ConfigError(f"listen: {config.listen}: {error.strerror or error}") from None

@@ -11,7 +11,7 @@ from .accesslog import AccessLog
 from .config import Config, read_secret
 from .gate import Gate
 from .metrics import Metrics
-from .nodes import plain_client
+from .nodes import NodeDown, NodeRefused, plain_client
 from .signin import SignIn
 from .tunnel import Tunnel
 from .upstream import Pool
@@ -35,7 +35,7 @@ class Gateway:
         self.tunnel = Tunnel(config.server, credential, self.access, config.tls)
         self.gate = Gate(config, self.access, self.signin)
         self.metrics = Metrics()
-        self.pool = Pool(self.metrics.traffic)
+        self.pool = Pool()
         self.log = log or AccessLog()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -70,6 +70,15 @@ class Gateway:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             self.pool.sweep()
+            await self._tell_used()
+
+    async def _tell_used(self) -> None:
+        """Tell nodes which apps are in use; one that cannot be told now is with the next bytes."""
+        for node_id, app_ids in self.pool.used().items():
+            node = self.tunnel.node(node_id)
+            if node is not None:
+                with contextlib.suppress(NodeDown, NodeRefused):
+                    await node.tell_used(tuple(app_ids))
 
     def problems(self) -> list[str]:
         """Return what is wrong, each in one sentence; empty when all is well."""

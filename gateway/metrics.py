@@ -15,18 +15,27 @@ BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)
 class Traffic:
     """Bytes from and to apps, by any number of connections."""
 
-    __slots__ = ("received", "sent")
+    __slots__ = ("_seen", "received", "sent")
 
     def __init__(self) -> None:
         self.received = 0
         self.sent = 0
+        self._seen = 0
+
+    def add(self, other: "Traffic") -> None:
+        self.received += other.received
+        self.sent += other.sent
+
+    def moved(self) -> bool:
+        """Return whether any went by since the last call."""
+        before, self._seen = self._seen, self.received + self.sent
+        return self._seen != before
 
 
 class Metrics:
     """Counts of requests by way and status, and of how long they took."""
 
     def __init__(self) -> None:
-        self.traffic = Traffic()
         self._requests: Counter[tuple[str, int]] = Counter()
         self._buckets = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
@@ -45,7 +54,7 @@ class Metrics:
                     return
             self._buckets[-1] += 1
 
-    def text(self, access: Access) -> str:
+    def text(self, access: Access, traffic: Traffic) -> str:
         """Return all of it."""
         requests = [
             (f'{{way="{way}",status="{status}"}}', count)
@@ -59,8 +68,8 @@ class Metrics:
             *_metric("access_misses_total", "counter", [("", access.misses)]),
             *_metric("app_errors_total", "counter", [("", self.failed)]),
             *_metric("app_bytes_total", "counter", [
-                ('{direction="from"}', self.traffic.received),
-                ('{direction="to"}', self.traffic.sent),
+                ('{direction="from"}', traffic.received),
+                ('{direction="to"}', traffic.sent),
             ]),
         ]  # fmt: skip
         return "\n".join([*lines, ""])

@@ -1,6 +1,5 @@
 """The nodes of this gateway's data center: how they are reached, and what they report."""
 
-import asyncio
 import contextlib
 import http.cookiejar
 import logging
@@ -11,11 +10,11 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from compute_agent.protocol import HEARTBEAT, Refusal
+from compute_agent.protocol import HEARTBEAT, Refusal, Used, encode
 
 from .config import Tls
 from .protocol import NodeAddress
-from .upstream import Splice
+from .upstream import Splice, by_socket, by_tls
 
 log = logging.getLogger("gateway.nodes")
 
@@ -75,22 +74,24 @@ class Node:
             base = f"https://{self._host}:{self._port}"
         self._client = plain_client(transport=transport, base_url=base, timeout=10.0)
 
-    async def connect(self) -> Splice:
-        """Return a bare connection to the agent; raises ``OSError``."""
-        loop = asyncio.get_running_loop()
+    async def connect(self, app_id: str) -> Splice:
+        """Return a connection to an app; see ``by_socket`` for what it raises."""
         if self._path:
-            _, stream = await loop.create_unix_connection(Splice, self._path)
-        else:
-            _, stream = await loop.create_connection(
-                Splice, self._host, self._port, ssl=self._context
-            )
-        return stream
+            return await by_socket(self._path, app_id)
+        return await by_tls(self._host, self._port, self._context, app_id)
+
+    async def tell_used(self, app_ids: tuple[str, ...]) -> None:
+        """Say over which apps' passed sockets bytes went; raises as ``command``."""
+        await self._post("/v1/used", encode(Used(app_ids)))
 
     async def command(self, body: bytes) -> None:
         """Hand one command to the node; raises ``NodeDown`` or ``NodeRefused``."""
+        await self._post("/v1/commands", body)
+
+    async def _post(self, path: str, body: bytes) -> None:
         try:
             answer = await self._client.post(
-                "/v1/commands", content=body, headers={"Content-Type": "application/json"}
+                path, content=body, headers={"Content-Type": "application/json"}
             )
         except httpx.HTTPError as error:
             raise NodeDown(_why(error)) from error

@@ -1,7 +1,7 @@
 """Wire 2: what a gateway and a node say to each other.
 
 The gateway dials the node's agent over HTTP/1.1, on a Unix socket on the same host or on port
-5002 under mutual TLS. Four calls make up the whole wire:
+5002 under mutual TLS. Five calls make up the whole wire:
 
 =========================================  =====================================================
 ``GET  /v1/health``                        ``NodeStatus``
@@ -13,7 +13,13 @@ The gateway dials the node's agent over HTTP/1.1, on a Unix socket on the same h
                                            an answer once, for each question
 ``POST /v1/apps/<app_id>/connect``         with ``Upgrade: aen-stream``: 101, then the connection
                                            *is* a connection to the app; its header
-                                           ``AEN-Inject`` carries ``Inject`` as JSON
+                                           ``AEN-Inject`` carries ``Inject`` as JSON.
+                                           With ``Upgrade: aen-socket, aen-stream``, on a Unix
+                                           socket: 101 with ``Upgrade: aen-socket``, and beside its
+                                           first byte (``SCM_RIGHTS``) a socket that is connected
+                                           to the app; the agent closes the one that asked
+``POST /v1/used``                          ``Used``: over which sockets so passed bytes went since
+                                           the last time; 202
 =========================================  =====================================================
 
 The server writes commands and reads reports; the gateway relays both unopened. This package is
@@ -29,6 +35,7 @@ from .environments import (
 )
 from .messages import (
     HEARTBEAT,
+    PASSED,
     STEPS,
     UPGRADE,
     Answer,
@@ -54,14 +61,17 @@ from .messages import (
     Snapshot,
     Step,
     Stop,
+    Used,
     decode_command,
     decode_report,
+    decode_used,
     encode,
 )
 
 __all__ = [
     "ENVIRONMENTS_APP",
     "HEARTBEAT",
+    "PASSED",
     "STEPS",
     "UPGRADE",
     "Answer",
@@ -91,7 +101,9 @@ __all__ = [
     "Snapshot",
     "Step",
     "Stop",
+    "Used",
     "decode_command",
     "decode_report",
+    "decode_used",
     "encode",
 ]

@@ -11,6 +11,8 @@ from .environments import EnvironmentChange, EnvironmentsFound
 HEARTBEAT = 5.0
 #: Value of the ``Upgrade`` header that turns a connection into one to an app.
 UPGRADE = "aen-stream"
+#: The same for an answer that a connected socket is passed with, where both are on one host.
+PASSED = "aen-socket"
 #: The steps of a launch, in the order in which they are taken.
 STEPS = ("account", "directory", "permissions", "environment", "launch", "ready")
 
@@ -243,7 +245,14 @@ class Inject(Struct, frozen=True):
     strip: bool = False
 
 
+class Used(Struct, frozen=True, forbid_unknown_fields=True):
+    """Apps that bytes went to or from, over sockets that the gateway was passed."""
+
+    app_ids: Annotated[tuple[AppId, ...], Meta(max_length=10_000)]
+
+
 _command: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+_used: msgspec.json.Decoder[Used] = msgspec.json.Decoder(Used)
 _report: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
 _encoder = msgspec.json.Encoder()
 
@@ -264,3 +273,8 @@ def decode_command(data: bytes) -> Command:
 def decode_report(data: bytes) -> Report:
     """Return the report in ``data``; raises ``msgspec.ValidationError`` naming the field."""
     return _report.decode(data)
+
+
+def decode_used(data: bytes) -> Used:
+    """Return what ``data`` says; raises ``msgspec.MsgspecError`` for anything else."""
+    return _used.decode(data)

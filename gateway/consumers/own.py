@@ -30,7 +30,7 @@ class OwnConsumer(AsyncConsumer):
             await _send_json(send, 200 if ready else 503, _health(gateway))
             return
         if scope["raw_path"] == b"/-/metrics" and _may_count(gateway, scope):
-            text = gateway.metrics.text(gateway.access)
+            text = gateway.metrics.text(gateway.access, gateway.pool.traffic())
             await _send(send, 200, b"text/plain; version=0.0.4", text.encode())
             return
         try:

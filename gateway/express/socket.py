@@ -39,7 +39,7 @@ class Socket:
         self._gateway = gateway
         self._admitted = admitted
         self._stream = stream
-        self.traffic = gateway.metrics.traffic
+        self.traffic = stream.traffic
         self._path = path
         self._began = time.monotonic()
         self._browser = _Browser(self)

@@ -1,54 +1,145 @@
-"""Asking a node's agent for a connection to an app."""
+"""Asking a node's agent for a connection to an app.
+
+An agent on this host passes us a socket that is connected to the app, and is out of the way from
+then on. One on another host turns the connection by which it was asked into one to the app.
+"""
 
 import asyncio
+import contextlib
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import msgspec
 
-from compute_agent.protocol import UPGRADE, Inject, Refusal
+from compute_agent.protocol import PASSED, UPGRADE, Inject, Refusal
 
-from ..forwarding import Header
 from .errors import AppRefused, AppUnreachable
 from .splice import Splice
 
-#: Seconds the agent may take to splice a connection.
+#: Seconds the agent may take.
 CONNECT_TIMEOUT = 10.0
 _HEAD_LIMIT = 64 * 1024
+_READ = 16 * 1024
+_Read = Callable[[], Awaitable[bytes]]
 
 
-async def splice(connect: Callable[[], Awaitable[Splice]], app_id: str) -> Splice:
-    """Return a connection to the app, made by the agent that ``connect`` reaches.
+class _Answer(NamedTuple):
+    """``rest``: what came behind the head, or of a refusal its body."""
+
+    status: int
+    fields: dict[bytes, bytes]
+    rest: bytes
+
+
+async def by_socket(path: str, app_id: str) -> Splice:
+    """Return a connection to the app from the agent that listens at the Unix socket ``path``.
 
     Raises ``OSError`` if the agent is not there, ``AppRefused`` if it says no, and
     ``AppUnreachable`` if it does not keep to the wire.
     """
+    loop = asyncio.get_running_loop()
     async with asyncio.timeout(CONNECT_TIMEOUT):
-        stream = await connect()
+        with _Asking() as agent:
+            await loop.sock_connect(agent.socket, path)
+            await loop.sock_sendall(agent.socket, _request(app_id, f"{PASSED}, {UPGRADE}"))
+            answer = _accepted(await _read_answer(agent.read))
+            passed = answer.fields.get(b"upgrade", b"").lower() == PASSED.encode()
+            if passed and agent.passed is None:
+                raise AppUnreachable("The node did not answer as a node does.")
+            app = agent.take(passed=passed)
         try:
-            stream.write(_connect_request(app_id))
-            status, headers, body = await _read_answer(stream)
+            _, stream = await loop.create_unix_connection(Splice, sock=app)
+        except BaseException:
+            app.close()
+            raise
+    stream.passed = passed
+    return _begun(stream, answer)
+
+
+async def by_tls(host: str, port: int, context: ssl.SSLContext | None, app_id: str) -> Splice:
+    """Return a connection to the app by way of the agent at ``host``; raises as ``by_socket``."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(CONNECT_TIMEOUT):
+        _, stream = await loop.create_connection(Splice, host, port, ssl=context)
+        try:
+            stream.write(_request(app_id, UPGRADE))
+            answer = _accepted(await _read_answer(stream.read))
         except BaseException:
             stream.abort()
             raise
-    if status != 101:
-        stream.abort()
-        raise AppRefused(status, _refusal(body))
-    stream.inject, stream.strip = _injected(headers)
-    return stream
+    return _begun(stream, answer)
 
 
-def _connect_request(app_id: str) -> bytes:
+class _Asking:
+    """A connection to an agent of this host, and the socket that it passed."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.setblocking(False)
+        self.passed: socket.socket | None = None
+
+    def __enter__(self) -> "_Asking":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+        if self.passed is not None:
+            self.passed.close()
+
+    def take(self, *, passed: bool) -> socket.socket:
+        """Return the connection to the app, which from here on is the caller's to close."""
+        if passed and self.passed is not None:
+            taken, self.passed = self.passed, None
+            return taken
+        return socket.socket(fileno=self.socket.detach())
+
+    async def read(self) -> bytes:
+        """Return what has arrived, waiting for it; keeps a socket that came along."""
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                data, descriptors, _, _ = socket.recv_fds(
+                    self.socket, _READ, 1, socket.MSG_CMSG_CLOEXEC
+                )
+                for descriptor in descriptors:
+                    self._keep(socket.socket(fileno=descriptor))
+                return data
+            await _readable(self.socket)
+
+    def _keep(self, passed: socket.socket) -> None:
+        if self.passed is not None:
+            self.passed.close()
+        self.passed = passed
+        passed.setblocking(False)
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Future[None] = loop.create_future()
+
+    def arrive() -> None:
+        if not arrived.done():
+            arrived.set_result(None)
+
+    loop.add_reader(sock, arrive)
+    try:
+        await arrived
+    finally:
+        loop.remove_reader(sock)
+
+
+def _request(app_id: str, upgrade: str) -> bytes:
     return (
         f"POST /v1/apps/{app_id}/connect HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\n"
-        f"Upgrade: {UPGRADE}\r\nContent-Length: 0\r\n\r\n"
+        f"Upgrade: {upgrade}\r\nContent-Length: 0\r\n\r\n"
     ).encode("ascii")
 
 
-async def _read_answer(stream: Splice) -> tuple[int, dict[bytes, bytes], bytes]:
-    """Return status, header fields and, unless the stream was spliced, the body."""
+async def _read_answer(read: _Read) -> _Answer:
     data = b""
     while b"\r\n\r\n" not in data:
-        more = await stream.read()
+        more = await read()
         data += more
         if not more:
             # The agent closed before it answered: it is going down, and nothing was sent yet.
@@ -66,28 +157,33 @@ async def _read_answer(stream: Splice) -> tuple[int, dict[bytes, bytes], bytes]:
         length = int(fields.get(b"content-length", b"0"))
     except (ValueError, IndexError):
         raise AppUnreachable("The node did not answer as a node does.") from None
-    if status == 101:
-        stream.unread(rest)
-        return status, fields, b""
-    while len(rest) < min(length, _HEAD_LIMIT) and (more := await stream.read()):
-        rest += more
-    return status, fields, rest
+    if status != 101:
+        while len(rest) < min(length, _HEAD_LIMIT) and (more := await read()):
+            rest += more
+    return _Answer(status, fields, rest)
 
 
-def _refusal(body: bytes) -> Refusal:
+def _accepted(answer: _Answer) -> _Answer:
+    if answer.status == 101:
+        return answer
     try:
-        return msgspec.json.decode(body, type=Refusal)
+        refusal = msgspec.json.decode(answer.rest, type=Refusal)
     except (msgspec.DecodeError, ValueError):
-        return Refusal("refused", "The node refused the connection.")
+        refusal = Refusal("refused", "The node refused the connection.")
+    raise AppRefused(answer.status, refusal)
 
 
-def _injected(fields: dict[bytes, bytes]) -> tuple[tuple[Header, ...], bool]:
+def _begun(stream: Splice, answer: _Answer) -> Splice:
+    """Return the connection with what the agent said of it."""
+    stream.unread(answer.rest)
     try:
-        inject = msgspec.json.decode(fields.get(b"aen-inject", b"{}"), type=Inject)
+        inject = msgspec.json.decode(answer.fields.get(b"aen-inject", b"{}"), type=Inject)
     except (msgspec.DecodeError, ValueError):
+        stream.abort()
         raise AppUnreachable("The node did not answer as a node does.") from None
-    named = tuple(
+    stream.inject = tuple(
         (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in inject.headers.items()
     )
-    return named, inject.strip
+    stream.strip = inject.strip
+    return stream

@@ -1,11 +1,10 @@
-"""The connections to each app: idle ones to use again, open ones counted."""
+"""The connections to each app: idle ones to use again, open ones counted, bytes noted."""
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 
 from ..metrics import Traffic
-from .connect import splice
 from .errors import AppUnreachable
 from .splice import Splice
 
@@ -17,45 +16,63 @@ MAX_OPEN = 1024
 # An app may close an idle connection at any moment; what can't be repeated takes a fresh one.
 FRESH_SECONDS = 0.5
 
+Key = tuple[str, str]
+
+
+class _App:
+    """What there is of one app: idle connections, how many are open, and their bytes."""
+
+    __slots__ = ("idle", "open", "passed", "traffic")
+
+    def __init__(self) -> None:
+        self.idle: deque[Splice] = deque()
+        self.open = 0
+        self.passed = False  # some connection goes past the node's agent, which sees nothing of it
+        self.traffic = Traffic()
+
 
 class Pool:
     """Connections to apps by ``(node, app_id)``: idle ones to use again, open ones counted."""
 
-    def __init__(self, traffic: Traffic) -> None:
-        self._traffic = traffic
-        self._idle: dict[tuple[str, str], deque[Splice]] = {}
-        self._open: dict[tuple[str, str], int] = {}
+    def __init__(self) -> None:
+        self._apps: dict[Key, _App] = {}
+        self._gone = Traffic()  # of apps that have no connection any more
+        self._used_last: set[Key] = set()  # of these, apps whose use is still to be told
 
-    def take(self, key: tuple[str, str], fresh: bool = False) -> Splice | None:
+    def take(self, key: Key, fresh: bool = False) -> Splice | None:
         """Return the idle connection that was used last, if there is one that still stands.
 
         ``fresh``: only one that was used a moment ago.
         """
-        idle = self._idle.get(key)
+        app = self._apps.get(key)
+        if app is None or not app.idle:
+            return None
         oldest = time.monotonic() - (FRESH_SECONDS if fresh else IDLE_SECONDS)
-        while idle:
-            stream = idle.pop()
-            if stream.reusable and stream.idle_since >= oldest:
+        while app.idle:
+            stream = app.idle.pop()
+            if stream.idle_since >= oldest and stream.reusable:
                 return stream
             self.discard(key, stream)
         return None
 
-    async def open(self, key: tuple[str, str], connect: Callable[[], Awaitable[Splice]]) -> Splice:
-        """Return a new connection; see ``splice`` for what it raises."""
-        if self._open.get(key, 0) >= MAX_OPEN:
+    async def open(self, key: Key, connect: Callable[[str], Awaitable[Splice]]) -> Splice:
+        """Return a new connection from ``connect``, which is given the app's id."""
+        app = self._apps.setdefault(key, _App())
+        if app.open >= MAX_OPEN:
             raise AppUnreachable("Too many connections to this app are open; close some tabs.")
-        self._open[key] = self._open.get(key, 0) + 1
+        app.open += 1
         try:
-            stream = await splice(connect, key[1])
+            stream = await connect(key[1])
         except BaseException:
             self._forget(key)
             raise
-        stream.traffic = self._traffic
+        stream.traffic = app.traffic
+        app.passed = app.passed or stream.passed
         return stream
 
-    def give_back(self, key: tuple[str, str], stream: Splice) -> None:
+    def give_back(self, key: Key, stream: Splice) -> None:
         """Keep a connection whose last response was read to its end."""
-        idle = self._idle.setdefault(key, deque())
+        idle = self._apps[key].idle
         if not stream.reusable or len(idle) >= MAX_IDLE:
             self.discard(key, stream)
             return
@@ -63,7 +80,7 @@ class Pool:
         stream.idle_since = time.monotonic()
         idle.append(stream)
 
-    def discard(self, key: tuple[str, str], stream: Splice, *, gently: bool = False) -> None:
+    def discard(self, key: Key, stream: Splice, *, gently: bool = False) -> None:
         """End a connection that ``open`` or ``take`` returned."""
         if gently:
             stream.close()
@@ -71,21 +88,41 @@ class Pool:
             stream.abort()
         self._forget(key)
 
-    def _forget(self, key: tuple[str, str]) -> None:
-        self._open[key] -= 1
-        if not self._open[key]:
-            del self._open[key]
+    def _forget(self, key: Key) -> None:
+        app = self._apps[key]
+        app.open -= 1
+        if not app.open:
+            del self._apps[key]
+            self._gone.add(app.traffic)
+            if app.passed and app.traffic.moved():
+                self._used_last.add(key)
 
     def sweep(self, max_idle: float = IDLE_SECONDS) -> None:
         """End what has been idle for longer than ``max_idle`` seconds."""
         oldest = time.monotonic() - max_idle
-        for key, idle in list(self._idle.items()):
-            for stream in [one for one in idle if one.ended or one.idle_since < oldest]:
-                idle.remove(stream)
+        for key, app in list(self._apps.items()):
+            for stream in [one for one in app.idle if one.ended or one.idle_since < oldest]:
+                app.idle.remove(stream)
                 self.discard(key, stream)
-            if not idle:
-                del self._idle[key]
 
     def end(self) -> None:
         """End all idle connections."""
         self.sweep(max_idle=-1.0)
+
+    # --- what went by ----------------------------------------------------------------------------
+
+    def traffic(self) -> Traffic:
+        """Return the bytes of all connections since the start."""
+        total = Traffic()
+        for one in (self._gone, *(app.traffic for app in self._apps.values())):
+            total.add(one)
+        return total
+
+    def used(self) -> dict[str, list[str]]:
+        """Return by node the apps whose bytes its agent did not see, since the last call."""
+        found, self._used_last = self._used_last, set()
+        found |= {key for key, app in self._apps.items() if app.passed and app.traffic.moved()}
+        nodes: defaultdict[str, list[str]] = defaultdict(list)
+        for node, app_id in found:
+            nodes[node].append(app_id)
+        return nodes

@@ -42,6 +42,8 @@ class Splice(asyncio.Protocol):
         self.inject: tuple[Header, ...] = ()
         #: Whether the app is asked for what follows its address's prefix.
         self.strip = False
+        #: Whether it is the app's own socket, of which the node's agent sees nothing.
+        self.passed = False
         self.uses = 0
         self.traffic = Traffic()
         self.idle_since = 0.0

@@ -1,14 +1,17 @@
 """The other processes of the gateway benchmark: ``app`` behind ``node``, both in one.
 
 ``python gateway_parts.py APP_SOCKET APP_PORT NODE_SOCKET`` serves fixed answers on a Unix socket
-and on a port, and splices as a node's agent does, with the agent's own byte forwarder.
+and on a port, and passes connected sockets as a node's agent does, or splices with the agent's own
+byte forwarder.
 
 A request is answered with 1 KiB; ``…/bulk?N`` with N bytes; a body is read to its end first; a
 WebSocket echoes.
 """
 
 import asyncio
+import os
 import re
+import socket
 import sys
 
 import uvloop
@@ -20,8 +23,8 @@ _ANSWER = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\n"
     b"Set-Cookie: mode=1; Path=/\r\n\r\n" + b"x" * 1024
 )
-_SPLICED = (
-    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: aen-stream\r\n"
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %b\r\n"
     b'AEN-Inject: {"headers":{"Authorization":"token of-the-app"}}\r\n\r\n'
 )
 _EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n"
@@ -108,7 +111,7 @@ class Echo(asyncio.Protocol):
 
 
 class Node(asyncio.Protocol):
-    """Answers the event stream with silence, and anything else by a splice."""
+    """Answers the event stream with silence, else with a passed socket or, if asked so, a splice."""
 
     def __init__(self, app_socket):
         self.app_socket = app_socket
@@ -122,18 +125,27 @@ class Node(asyncio.Protocol):
             asyncio.get_running_loop().call_later(1, self.beat)
         else:
             self.transport.pause_reading()
-            self.task = asyncio.ensure_future(self.splice())
+            passing = b"aen-socket" in data
+            self.task = asyncio.ensure_future(self.pass_socket() if passing else self.splice())
 
     def beat(self):
         if not self.transport.is_closing():
             self.transport.write(b'{"type":"snapshot","app_ids":[]}\n')
             asyncio.get_running_loop().call_later(1, self.beat)
 
+    async def pass_socket(self):
+        with socket.socket(socket.AF_UNIX) as app:
+            app.connect(self.app_socket)
+            own = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
+            with own:
+                socket.send_fds(own, [_SWITCHING % b"aen-socket"], [app.fileno()])
+        self.transport.close()
+
     async def splice(self):
         loop = asyncio.get_running_loop()
         _, upstream = await loop.create_unix_connection(Side, self.app_socket)
         client = Side()
-        self.transport.write(_SPLICED)
+        self.transport.write(_SWITCHING % b"aen-stream")
         self.transport.set_protocol(client)
         client.attach(self.transport)
         link(client, upstream)

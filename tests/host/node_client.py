@@ -192,10 +192,22 @@ class Node:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += sock.recv(1)
-        lines = head.decode().split("\r\n")
-        assert lines[0].startswith("HTTP/1.1 101"), head
-        named = dict(line.split(": ", 1) for line in lines[1:] if line)
-        return sock, json.loads(named["AEN-Inject"])["headers"]
+        return sock, _fields(head)["headers"]
+
+    def passed(self, app_id):
+        """Return (socket, headers to inject): the app's own socket, past the agent."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(DEADLINE)
+            sock.connect(str(self.socket))
+            sock.sendall(
+                f"POST /v1/apps/{app_id}/connect HTTP/1.1\r\nHost: node\r\n"
+                "Connection: Upgrade\r\nUpgrade: aen-socket, aen-stream\r\n\r\n".encode()
+            )
+            head, descriptors, _, _ = socket.recv_fds(sock, 16384, 2)
+        assert len(descriptors) == 1, head
+        app = socket.socket(fileno=descriptors[0])
+        app.settimeout(DEADLINE)
+        return app, _fields(head)["headers"]
 
     def get(self, app_id, path, method="GET", body=None):
         """Make one request to the app itself; return (status, body)."""
@@ -225,6 +237,12 @@ class Node:
 
     def project(self, owner, name="demo"):
         return self.root / owner / name
+
+
+def _fields(head):
+    lines = head.decode().split("\r\n")
+    assert lines[0].startswith("HTTP/1.1 101"), head
+    return json.loads(dict(line.split(": ", 1) for line in lines[1:] if line)["AEN-Inject"])
 
 
 def _state(place, built):

@@ -1,5 +1,6 @@
 """When an app was last used: real apps, and a real agent that watches them."""
 
+import http.client
 import json
 
 import pytest
@@ -31,6 +32,21 @@ def test_bytes_on_a_connection_that_is_open_long_are_signs_of_use(small_node, pe
     with sock:
         sock.sendall(b"GET / HTTP/1.1\r\n")
         until(lambda: small_node.status(app_id)["active_at"] > before, "the bytes are noted")
+
+
+def test_a_passed_socket_leads_to_the_app_past_the_agent_and_its_use_is_told(small_node, people):
+    app_id = small_node.run("web", people())
+    sock, headers = small_node.passed(app_id)
+    with sock:
+        before = long_unused(small_node, app_id)  # ends the agent and starts it again
+        assert small_node.call("POST", "/v1/used", {"app_ids": [app_id]})[0] == 202
+        until(lambda: small_node.status(app_id)["active_at"] > before, "the use is noted")
+        asked = http.client.HTTPConnection("app", timeout=20)
+        asked.sock = sock
+        asked.request("GET", "/", headers=headers)
+        assert json.loads(asked.getresponse().read())["path"] == "/"
+        small_node.stop(app_id)
+        assert sock.recv(1) == b""
 
 
 def test_what_a_project_takes_on_disk_is_reported_with_its_apps(small_node, people):

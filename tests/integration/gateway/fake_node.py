@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import os
+import socket
 import ssl
 from pathlib import Path
 
 import msgspec
 
-from compute_agent.protocol import AppOffer, Explanation, NodeStatus, Snapshot
+from compute_agent.protocol import PASSED, UPGRADE, AppOffer, Explanation, NodeStatus, Snapshot
 from compute_agent.protocol import encode as encode_report
 
 
@@ -23,6 +25,10 @@ class FakeNode:
         self.refuse_commands = False
         self.streams: set[asyncio.Queue] = set()
         self.spliced = 0
+        #: Whether it passes sockets of the apps, as an agent on the gateway's own host does.
+        self.passes = tls is None
+        self.passed = 0
+        self.used: list[str] = []
         self.extra_lines: list[bytes] = []
         self._writers: set[asyncio.StreamWriter] = set()
         self.stripped: set[str] = set()
@@ -54,7 +60,8 @@ class FakeNode:
                 method, target, _ = head.split(b"\r\n")[0].decode().split(" ")
                 length = _content_length(head)
                 body = await reader.readexactly(length)
-                if not await self._answer(method, target, body, reader, writer):
+                wanted = PASSED.encode() in head and self.passes
+                if not await self._answer(method, target, (body, wanted), reader, writer):
                     return
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the streams module reports a cancelled handler as an error
@@ -62,7 +69,8 @@ class FakeNode:
             self._writers.discard(writer)
             writer.close()
 
-    async def _answer(self, method, target, body, reader, writer) -> bool:
+    async def _answer(self, method, target, sent, reader, writer) -> bool:
+        body, pass_socket = sent
         if target == "/v1/commands":
             if self.refuse_commands:
                 _write(writer, 409, {"code": "no", "detail": "The node will not."})
@@ -70,6 +78,10 @@ class FakeNode:
                 self.commands.append(msgspec.json.decode(body))
                 _write(writer, 202, {})
                 self._explain(self.commands[-1])
+            return True
+        if target == "/v1/used":
+            self.used += msgspec.json.decode(body)["app_ids"]
+            _write(writer, 202, {})
             return True
         if target == "/v1/events":
             await self._events(writer)
@@ -81,8 +93,27 @@ class FakeNode:
                 writer, 404, {"code": "unknown_app", "detail": "This node does not know the app."}
             )
             return True
-        await self._splice(path, app_id in self.stripped, reader, writer)
+        strip = app_id in self.stripped
+        if pass_socket:
+            self._pass(path, strip, writer)
+        else:
+            await self._splice(path, strip, reader, writer)
         return False
+
+    def _pass(self, path, strip, writer) -> None:
+        self.passed += 1
+        answer = self._switching(PASSED, strip)
+        descriptor = os.dup(writer.get_extra_info("socket").fileno())
+        with socket.socket(socket.AF_UNIX) as app, socket.socket(fileno=descriptor) as own:
+            app.connect(str(path))
+            socket.send_fds(own, [answer], [app.fileno()])
+
+    def _switching(self, protocol, strip) -> bytes:
+        inject = msgspec.json.encode({"headers": self.injected, "strip": strip}).decode()
+        return (
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+            f"Upgrade: {protocol}\r\nAEN-Inject: {inject}\r\n\r\n"
+        ).encode()
 
     def _explain(self, command) -> None:
         """Answer a question as a node on which there is no such project."""
@@ -95,11 +126,7 @@ class FakeNode:
     async def _splice(self, path, strip, reader, writer) -> None:
         self.spliced += 1
         up_reader, up_writer = await asyncio.open_unix_connection(path)
-        inject = msgspec.json.encode({"headers": self.injected, "strip": strip}).decode()
-        writer.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: aen-stream\r\n"
-            + f"AEN-Inject: {inject}\r\n\r\n".encode()
-        )
+        writer.write(self._switching(UPGRADE, strip))
         try:
             done = [_copy(reader, up_writer), _copy(up_reader, writer)]
             await asyncio.wait(

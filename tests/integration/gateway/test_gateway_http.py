@@ -277,10 +277,10 @@ def test_a_response_that_the_app_cuts_off_is_cut_off_here(opened, http):
 
 
 def test_connections_to_the_app_are_used_again(site, opened, http):
-    before = site.node.spliced
+    before = site.node.passed
     for _ in range(10):
         http.get(opened.url, headers=opened.cookie)
-    assert site.node.spliced == before + 1
+    assert site.node.passed == before + 1
 
 
 def test_an_idle_connection_that_the_app_closed_is_replaced(site, opened, http):

@@ -89,6 +89,30 @@ def test_a_command_that_the_node_refuses_comes_back_as_final(site):
         site.node.refuse_commands = False
 
 
+def test_the_node_is_told_which_apps_were_used_past_it(site):
+    used, idle = site.open_app(), site.open_app()
+    with open_socket(site, used) as socket:
+        eventually(lambda: used.app_id in site.node.used, 30)
+        site.node.used.clear()
+        socket.send("still here")
+        eventually(lambda: used.app_id in site.node.used, 30)
+    assert idle.app_id not in site.node.used
+
+
+def test_a_node_that_passes_no_sockets_is_spliced(site, http):
+    opened = site.open_app()
+    site.node.passes = False
+    try:
+        before = site.node.spliced
+        assert http.get(opened.url, headers=opened.cookie).status_code == 200
+        with open_socket(site, opened) as socket:
+            socket.send("there")
+            assert socket.recv() == "there"
+        assert site.node.spliced > before
+    finally:
+        site.node.passes = True
+
+
 def test_a_command_for_an_unknown_node_comes_back_as_not_final(own_site):
     site = own_site()
     site.server.nodes = ()
@@ -243,7 +267,7 @@ def test_no_secret_and_no_query_is_in_the_log(site, opened, http):
     http.get(opened.url, headers=opened.bearer)
     with open_socket(site, opened):
         pass
-    eventually(lambda: "WEBSOCKET" in site.log.read_text())
+    eventually(lambda: f'"WEBSOCKET {opened.prefix}' in site.log.read_text())
     text = site.log.read_text()
     assert f'"GET {opened.prefix}x" 200' in text
     for secret in (opened.session, opened.token, "in-the-query", site.credential, "of-the-app"):

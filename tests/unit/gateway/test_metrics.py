@@ -1,11 +1,11 @@
 """What Prometheus reads."""
 
 from gateway.access import Access
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, Traffic
 
 
 def text(metrics):
-    return metrics.text(Access(None, max_ttl=1, grace=0)).splitlines()
+    return metrics.text(Access(None, max_ttl=1, grace=0), Traffic()).splitlines()
 
 
 def test_requests_are_counted_by_way_and_status():
