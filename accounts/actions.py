@@ -13,11 +13,12 @@ from .errors import Conflict, Invalid
 from .models import ApiToken, FormerName, User
 from .secrets import digest, new_secret
 from .signals import access_ended, leaving, locked, token_revoked
-from .transactions import after_commit, atomic
+from .transactions import after_commit, atomic, retried
 
 SCOPES = {"api": "the REST API", "apps": "apps on the gateway"}
 
 
+@retried
 def create_user(
     username: str,
     *,
@@ -57,6 +58,7 @@ def check_new_name(username: str) -> str:
     return username
 
 
+@retried
 def free_name(name: str, *, by: User | None) -> None:
     """Let a new person have the name of a former one, and with it what is left of their files."""
     with atomic():
@@ -76,6 +78,7 @@ def _set_password(user: User, password: str | None) -> None:
     user.set_password(password)
 
 
+@retried
 def set_password(user: User, password: str, *, by: User | None) -> None:
     """Change a password; every session and everything open of that person ends."""
     _set_password(user, password)
@@ -95,6 +98,7 @@ def password_link(user: User, *, by: User | None) -> str:
     return reverse("accounts:password", args=[uid, default_token_generator.make_token(user)])
 
 
+@retried
 def lock_user(user: User, *, by: User | None) -> None:
     """Shut a person out at once; their projects and files stay."""
     if by is not None and user.pk == by.pk:
@@ -111,6 +115,7 @@ def unlock_user(user: User, *, by: User | None) -> None:
     _set_active(user, active=True, verb="account.unlock", by=by)
 
 
+@retried
 def _set_active(user: User, *, active: bool, verb: str, by: User | None) -> None:
     with atomic():
         if User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active):
@@ -119,6 +124,7 @@ def _set_active(user: User, *, active: bool, verb: str, by: User | None) -> None
     user.is_active = active
 
 
+@retried
 def sign_out_everywhere(user: User, *, by: User | None) -> None:
     """End every session of this person on the server and on all gateways."""
     with atomic():
@@ -145,6 +151,7 @@ def _keep_an_administrator(user: User, what: str) -> None:
         raise Conflict(f"{user.username} is the only administrator and can’t {what}. Add another.")
 
 
+@retried
 def rename(user: User, full_name: str, *, by: User | None) -> None:
     """Change the name that is shown beside the user name."""
     with atomic():
@@ -153,6 +160,7 @@ def rename(user: User, full_name: str, *, by: User | None) -> None:
         audit.record("account.rename", user.username, by=by, full_name=user.first_name)
 
 
+@retried
 def set_administrator(user: User, *, administrator: bool, by: User | None) -> None:
     """Make somebody an administrator, or an ordinary person again."""
     with atomic():
@@ -164,6 +172,7 @@ def set_administrator(user: User, *, administrator: bool, by: User | None) -> No
         audit.record(verb, user.username, by=by)
 
 
+@retried
 def delete_user(user: User, *, by: User | None) -> None:
     """Remove a person who owns nothing and runs nothing. Their audit entries stay, and their name
     is kept from others."""
@@ -177,6 +186,7 @@ def delete_user(user: User, *, by: User | None) -> None:
         user.delete()
 
 
+@retried
 def create_token(
     user: User, name: str, scopes: list[str], *, by: User | None
 ) -> tuple[ApiToken, str]:
@@ -196,6 +206,7 @@ def create_token(
     return token, secret
 
 
+@retried
 def revoke_token(token: ApiToken, *, by: User | None) -> None:
     """Delete a token; whatever it opened is closed."""
     token_id = token.pk

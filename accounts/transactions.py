@@ -2,7 +2,8 @@
 
 SQLite and PostgreSQL let a transaction wait for what another one holds. MongoDB does not: the later
 of two that write one document fails at once, and is expected to begin anew. So a function that opens
-a transaction is ``@retried``: it may be called again from its start, and has done nothing then.
+a transaction is ``@retried``: it may be called again from its start, and has done nothing then. What it
+does elsewhere than in the database waits for ``after_commit``.
 """
 
 import functools
@@ -13,6 +14,7 @@ from contextlib import AbstractContextManager
 from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, connection, transaction
+from django.db.models import Model
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -38,7 +40,8 @@ def atomic() -> AbstractContextManager[object]:
 def retried(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Call a function again when another's write in the same moment undid its transaction.
 
-    Within a transaction that is open already the error goes up to the function that opened it.
+    The rows it was given are as they were, each time. Within a transaction that is open already the
+    error goes up to the function that opened it.
     """
 
     @functools.wraps(function)
@@ -46,15 +49,23 @@ def retried(function: Callable[_P, _R]) -> Callable[_P, _R]:
         if connection.vendor != "mongodb" or connection.in_atomic_block_mongo:
             return function(*args, **kwargs)
         for longest in _PAUSES:
+            kept = [(row, row.__getstate__()) for row in _rows(args, kwargs)]
             try:
                 return function(*args, **kwargs)
             except DatabaseError as error:
                 if not _may_succeed_later(error):
                     raise
+            for row, state in kept:
+                row.__dict__.clear()
+                row.__dict__.update(state)
             time.sleep(random.uniform(0, longest))  # noqa: S311 (spreads those who collided)
         return function(*args, **kwargs)
 
     return until_done
+
+
+def _rows(args: tuple[object, ...], kwargs: dict[str, object]) -> list[Model]:
+    return [given for given in (*args, *kwargs.values()) if isinstance(given, Model)]
 
 
 def _may_succeed_later(error: DatabaseError) -> bool:

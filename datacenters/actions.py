@@ -9,7 +9,7 @@ from accounts import audit, names
 from accounts.errors import Conflict, Invalid
 from accounts.models import User
 from accounts.secrets import digest, new_secret
-from accounts.transactions import atomic
+from accounts.transactions import atomic, retried
 
 from .models import DataCenter, Gateway, Node
 from .wake import wake
@@ -17,6 +17,7 @@ from .wake import wake
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.:\[\]_/~-]+")
 
 
+@retried
 def ensure_data_center(name: str, *, by: User | None) -> DataCenter:
     """Return the data center of that name, made if there is none."""
     names.check("data center", name)
@@ -27,6 +28,7 @@ def ensure_data_center(name: str, *, by: User | None) -> DataCenter:
     return row
 
 
+@retried
 def enroll_gateway(
     name: str, data_center: DataCenter, url: str, *, by: User | None
 ) -> tuple[Gateway, str]:
@@ -64,6 +66,7 @@ def _address(url: str) -> str:
     return url
 
 
+@retried
 def move_gateway(gateway: Gateway, url: str, *, by: User | None) -> None:
     """Note that browsers reach the gateway by another address."""
     url = _address(url)
@@ -75,6 +78,7 @@ def move_gateway(gateway: Gateway, url: str, *, by: User | None) -> None:
         audit.record("gateway.move", gateway.name, by=by, url=url)
 
 
+@retried
 def enroll_node(
     name: str, data_center: DataCenter, address: str, *, by: User | None, description: str = ""
 ) -> Node:
@@ -96,6 +100,7 @@ def enroll_node(
     return row
 
 
+@retried
 def drain_node(node: Node, *, drain: bool, by: User | None) -> None:
     """Take no new projects on this node (what runs goes on), or take them again."""
     with atomic():
@@ -104,6 +109,7 @@ def drain_node(node: Node, *, drain: bool, by: User | None) -> None:
         audit.record("node.drain" if drain else "node.activate", node.name, by=by)
 
 
+@retried
 def remove_gateway(gateway: Gateway, *, by: User | None) -> None:
     """Remove a gateway: its credential and what people opened through it end at once."""
     with atomic():
@@ -111,6 +117,7 @@ def remove_gateway(gateway: Gateway, *, by: User | None) -> None:
         gateway.delete()
 
 
+@retried
 def remove_node(node: Node, *, by: User | None) -> None:
     """Remove a node; one that holds projects or running apps stays, with the reason."""
     if node.projects.exists():

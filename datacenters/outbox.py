@@ -68,9 +68,8 @@ def undelivered(node: Node, command_id: UUID, *, final: bool) -> None:
 def send_again(data_center: UUID) -> None:
     """Put back what may have been lost with a gateway's connection: nobody confirms a command."""
     lately = timezone.now() - IN_DOUBT
-    NodeCommand.objects.filter(node__data_center=data_center, sent_at__gt=lately).update(
-        sent_at=None
-    )
+    nodes = list(Node.objects.filter(data_center=data_center).values_list("pk", flat=True))
+    NodeCommand.objects.filter(node__in=nodes, sent_at__gt=lately).update(sent_at=None)
 
 
 @task("datacenters.prune_commands")

@@ -151,10 +151,20 @@ def _memberships(ids: list[UUID]) -> Iterator[tuple[UUID, User, str]]:
     rows = UserObjectPermission.objects.filter(**of_projects).select_related("user", "permission")
     for row in rows:
         yield UUID(row.object_pk), row.user, row.permission.codename
-    groups = GroupObjectPermission.objects.filter(**of_projects).select_related("permission")
-    for row in groups.prefetch_related("group__user_set"):
-        for user in row.group.user_set.all():
+    groups = list(GroupObjectPermission.objects.filter(**of_projects).select_related("permission"))
+    people = _people({row.group_id for row in groups})
+    for row in groups:
+        for user in people.get(row.group_id, []):
             yield UUID(row.object_pk), user, row.permission.codename
+
+
+def _people(groups: set[object]) -> dict[object, list[User]]:
+    """Return who is in each group, by its id. ``prefetch_related`` would say it shorter, but not on
+    MongoDB."""
+    found: dict[object, list[User]] = {}
+    for row in User.groups.through.objects.filter(group__in=groups).select_related("user"):
+        found.setdefault(row.group_id, []).append(row.user)
+    return found
 
 
 def role_permissions() -> QuerySet[Permission]:

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.models import User
-from accounts.transactions import atomic
+from accounts.transactions import atomic, retried
 from datacenters import revocation
 from datacenters.wake import wake
 
@@ -18,6 +18,7 @@ from .models import AppInstance, Project
 _VERBS = {"running": "app.ready", "failed": "app.fail", "stopped": "app.end"}
 
 
+@retried
 def apply(instance: AppInstance, event: Event, *, by: User | None = None, **fields: Any) -> bool:
     """Apply ``event`` and set ``fields``, if the row is still in the state that was read.
 

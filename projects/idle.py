@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts import audit
-from accounts.transactions import atomic
+from accounts.transactions import atomic, retried
 from datacenters.models import Node
 
 from . import events
@@ -88,6 +88,7 @@ def stop_unused(nodes: Collection[UUID]) -> None:
         _stop_if_unused(pk)
 
 
+@retried
 def _stop_if_unused(pk: UUID) -> None:
     """Look once more, with nobody beside us, and stop it."""
     with atomic():

@@ -43,6 +43,8 @@ class Project(models.Model):
     disk = models.BigIntegerField(null=True, editable=False)
     #: The team changed since the node last applied its permissions.
     team_changed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: Counts the changes that took turns on this project.
+    turn = models.BigIntegerField(default=0, editable=False)
 
     class Meta:
         ordering = ["-last_activity"]

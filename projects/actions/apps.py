@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.errors import Conflict, Forbidden, Invalid
 from accounts.models import User
-from accounts.transactions import atomic
+from accounts.transactions import atomic, retried
 from datacenters import placement
 from datacenters.models import Node
 from datacenters.wake import wake
@@ -23,6 +23,7 @@ def active_in(project: Project) -> "AppInstance.objects":
     return rows.select_related("project__owner", "user", "node")
 
 
+@retried
 def start_app(project: Project, app: str, *, by: User) -> AppInstance:
     """Start the person's own instance of an app, or return the one that is active already.
 
@@ -118,6 +119,7 @@ def stoppable(project: Project, *, by: User) -> "AppInstance.objects":
     return rows if access.may(by, project, "stop_any") else rows.filter(user=by)
 
 
+@retried
 def ask_to_stop(instance: AppInstance, *, by: User | None) -> None:
     """Ask once for the end of what is active. ``by`` is audited; the system says why elsewhere."""
     with atomic():
@@ -138,6 +140,7 @@ def keep_app(project: Project, app: str, *, by: User) -> AppInstance | None:
     return catalog.newest_instances(project, by).get(app)
 
 
+@retried
 def reset_app(project: Project, app: str, *, by: User) -> AppInstance | None:
     """Put a failed app back to stopped: its cause was read."""
     access.require(by, project, "start")

@@ -10,9 +10,9 @@ def lock(project: Project) -> None:
     """Let one change of a project happen at a time; ``Http404`` if it was deleted meanwhile.
 
     What a change depends on is asked once more after this, in the same transaction: others may have
-    been faster. An update that changes nothing is a lock that every database has.
+    been faster. An update is a lock that every database has, MongoDB if it changes something.
     """
-    if not Project.objects.filter(pk=project.pk).update(last_activity=F("last_activity")):
+    if not Project.objects.filter(pk=project.pk).update(turn=F("turn") + 1):
         raise Http404
 
 

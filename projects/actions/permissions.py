@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.errors import Conflict, Forbidden, Invalid
 from accounts.models import User
-from accounts.transactions import atomic
+from accounts.transactions import atomic, retried
 from compute_agent.protocol import encode
 
 from .. import access, paths
@@ -22,6 +22,7 @@ _ACCESS = re.compile(r"[r-][w-][x-]")
 LARGEST = 900_000
 
 
+@retried
 def set_override(
     project: Project, username: str, path: str, rights: str, *, by: User
 ) -> PathOverride:
@@ -65,6 +66,7 @@ def _store(project: Project, user: User, path: str, rights: str, by: User) -> Pa
     return row
 
 
+@retried
 def remove_override(project: Project, username: str, path: str, *, by: User) -> str | None:
     """Let the person's role count again; return the rights that were set, or ``None``.
 

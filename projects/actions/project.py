@@ -6,7 +6,7 @@ from guardian.models import GroupObjectPermission, UserObjectPermission
 from accounts import audit, names
 from accounts.errors import Conflict, Invalid
 from accounts.models import User
-from accounts.transactions import atomic
+from accounts.transactions import atomic, retried
 from compute_agent.protocol import RemoveProject
 from datacenters import outbox, placement, revocation
 from datacenters.models import DataCenter
@@ -20,6 +20,7 @@ SUMMARY_LIMIT = 200
 DESCRIPTION_LIMIT = 20_000
 
 
+@retried
 def create_project(
     owner: User,
     name: str,
@@ -78,6 +79,7 @@ def _data_center(name: str | None) -> DataCenter:
     return row
 
 
+@retried
 def update_project(project: Project, *, by: User, **changes: str) -> Project:
     """Change ``summary``, ``description`` or ``visibility``."""
     access.require(by, project, "edit")
@@ -101,6 +103,7 @@ def update_project(project: Project, *, by: User, **changes: str) -> Project:
     return project
 
 
+@retried
 def delete_project(project: Project, *, by: User) -> None:
     """Delete a project, its running apps and its files on the node."""
     access.require(by, project, "delete")

@@ -7,7 +7,7 @@ from accounts import audit, authz
 from accounts.authz import Role
 from accounts.errors import Conflict, Forbidden, Invalid
 from accounts.models import User
-from accounts.transactions import atomic
+from accounts.transactions import atomic, retried
 from datacenters import revocation
 
 from .. import access
@@ -18,6 +18,7 @@ from .permissions import drop_overrides
 from .securing import secure
 
 
+@retried
 def set_role(project: Project, username: str, role: Role, *, by: User) -> User:
     """Add a person to the team, or change their role.
 
@@ -44,6 +45,7 @@ def set_role(project: Project, username: str, role: Role, *, by: User) -> User:
     return user
 
 
+@retried
 def remove_member(project: Project, username: str, *, by: User) -> None:
     """Remove a person: their apps here end, what they have open closes, their ACL entries go.
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from accounts.cli import ActionCommand
-from accounts.transactions import atomic
+from accounts.transactions import atomic, retried
 from datacenters import actions
 from datacenters.files import write_secret
 from datacenters.models import Gateway
@@ -30,6 +30,7 @@ class Command(ActionCommand):
     def handle(self, *, action: str, **options: Any) -> None:
         getattr(self, f"_{action}")(options)
 
+    @retried
     def _enroll(self, options: dict[str, Any]) -> None:
         name = options["name"]
         center = actions.ensure_data_center(options["data_center"] or name, by=None)
