@@ -44,6 +44,7 @@ class Confinement:
         self._groups: Cgroups | None = None
         self._views = False
         self.ports = Ports(Path(config.run_dir))
+        self._needed = _needed(config)
         self.lacks: list[str] = []
         # A person's group goes with their last app; none may begin meanwhile.
         self._changing = threading.Lock()
@@ -158,16 +159,7 @@ class Confinement:
 
     def _kept(self) -> list[str]:
         """Return the directories below the covered ones that apps need all the same."""
-        config = self._config
-        needed = [config.run_dir, config.project_root, config.state_dir, config.apps_dir]
-        needed.append(sys.base_prefix)
-        if config.python:
-            needed.append(str(Path(config.python).resolve().parents[1]))
-        return [
-            str(path)
-            for path in map(Path, needed)
-            if any(place in path.parents for place in _TEMPORARY) and path.is_dir()
-        ]
+        return [str(path) for path in self._needed if path.is_dir()]
 
     def _of_app(self, needs: Needs) -> Limits:
         config = self._config
@@ -180,6 +172,16 @@ class Confinement:
     def _of_person(self) -> Limits:
         config = self._config
         return _limits(config.person_memory, config.person_processors, config.person_processes)
+
+
+def _needed(config: Config) -> list[Path]:
+    """Return what apps need of what lies below the covered directories, there or not."""
+    needed = [config.run_dir, config.project_root, config.state_dir, config.apps_dir]
+    needed.append(sys.base_prefix)
+    if config.python:
+        needed.append(str(Path(config.python).resolve().parents[1]))
+    paths = map(Path, needed)
+    return [path for path in paths if any(place in path.parents for place in _TEMPORARY)]
 
 
 def _node(config: Config) -> str:

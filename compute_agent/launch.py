@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -26,7 +27,8 @@ from compute_agent.record import Record
 from compute_agent.specs import Specs
 from compute_agent.zygote import Zygote
 
-_LOOK_AGAIN = 0.02
+#: Seconds between two looks whether an app answers: so much of what it took so far, within these.
+_PAUSE, _SHORTEST, _LONGEST = 0.04, 0.01, 0.1
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -80,8 +82,7 @@ class Launcher:
                         f"{descriptor.title} did not answer within {descriptor.timeout:g} s.",
                         "Its log shows how far it came. Start it again.",
                     )
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(runner.ended.wait(), _LOOK_AGAIN)
+                await asyncio.sleep(_pause(time.monotonic() - began))
             done(f"{descriptor.title} answers")
 
     async def _lacking(self, launch: Launch) -> HostError | None:
@@ -220,6 +221,8 @@ async def _answers(record: Record, descriptor: Descriptor, launch: Launch) -> bo
     below = launch.url_prefix if descriptor.prefix == "keep" else "/"
     target = below + descriptor.readiness
     path = appdir.socket_path(record.directory)
+    if not _is_there(path):
+        return False
     try:
         async with asyncio.timeout(descriptor.timeout):
             status = await upstream.answers(
@@ -233,6 +236,20 @@ async def _answers(record: Record, descriptor: Descriptor, launch: Launch) -> bo
             "Tell an administrator: a user of this node put it there.",
         ) from None
     return status is not None and descriptor.is_ready(status)
+
+
+def _pause(waited: float) -> float:
+    """Return how long to wait between two looks: many slow starts are not to take the processor."""
+    return min(max(waited * _PAUSE, _SHORTEST), _LONGEST)
+
+
+def _is_there(path: Path) -> bool:
+    """Say whether there is anything. Most looks find nothing, and cost little by this."""
+    try:
+        os.lstat(path)
+    except OSError:
+        return False
+    return True
 
 
 def headers(descriptor: Descriptor, token: str) -> dict[str, str]:

@@ -66,6 +66,8 @@ class Registry:
         self._records: dict[str, Record] = {}
         self._forgotten: dict[str, float] = {}
         self._dirty: dict[str, Record] = {}
+        #: When changes were told last, by the loop's clock.
+        self._flushed = 0.0
         self._subscribers: set[Subscriber] = set()
 
     # --- records ---
@@ -145,12 +147,16 @@ class Registry:
     # --- changes ---
 
     def changed(self, app: Record) -> None:
-        """Have the app's new state written down and told, with what else changes just now."""
+        """Have the app's new state written down and told, with what else changes just now.
+
+        That is at once where nothing was told of late, and else as soon as something may be again.
+        """
         if not self._dirty:
-            asyncio.get_running_loop().call_later(COALESCE, self._flush)
+            asyncio.get_running_loop().call_at(self._flushed + COALESCE, self._flush)
         self._dirty[app.app_id] = app
 
     def _flush(self) -> None:
+        self._flushed = asyncio.get_running_loop().time()
         dirty, self._dirty = self._dirty, {}
         for app_id, app in dirty.items():
             app.publish()

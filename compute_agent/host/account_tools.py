@@ -4,6 +4,7 @@ import grp
 import pwd
 import subprocess
 import time
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -66,13 +67,21 @@ def _run(failure: str, command: tuple[str, ...]) -> None:
 def setting(name: str, login_defs: Path = _LOGIN_DEFS) -> int:
     """Return ``UID_MIN`` or ``UID_MAX`` of this machine, between which the ids of people lie."""
     try:
-        lines = login_defs.read_text(errors="replace").splitlines()
+        info = login_defs.stat()
+        found = _range(login_defs, (info.st_ino, info.st_mtime_ns, info.st_size))
     except OSError:
-        return _RANGE[name]
-    for fields in (line.split() for line in lines):
-        if len(fields) >= 2 and fields[0] == name and fields[1].isdigit():
-            return int(fields[1])
-    return _RANGE[name]
+        found = _RANGE
+    return found[name]
+
+
+@lru_cache(maxsize=4)
+def _range(login_defs: Path, _mark: tuple[int, int, int]) -> dict[str, int]:
+    """Read the file, once as long as it is the same: every start asks."""
+    found: dict[str, int] = {}
+    for fields in map(str.split, login_defs.read_text(errors="replace").splitlines()):
+        if len(fields) >= 2 and fields[0] in _RANGE and fields[1].isdigit():
+            found.setdefault(fields[0], int(fields[1]))
+    return _RANGE | found
 
 
 def home_base(defaults: Path = _USERADD_DEFAULTS) -> Path:
