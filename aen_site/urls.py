@@ -15,6 +15,7 @@ urlpatterns = [
     path("api/v1/", api.urls),
     path("oauth/authorize", oauth_views.authorize),
     path("oauth/token", oauth_views.token),
+    path("oauth/revoke", oauth_views.revoke),
     path("gateway/access", gateway_access.ask),
     path("admin-site/login/", signing.sign_in_to_admin),
     path("admin-site/password_change/", account.account),

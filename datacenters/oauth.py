@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from authlib.integrations.django_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidRequestError
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant
+from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7636 import CodeChallenge
 from django.core.exceptions import ValidationError
 from django.utils import timezone
@@ -15,6 +16,7 @@ from django.utils.crypto import constant_time_compare
 from accounts.secrets import digest, new_secret
 
 from .models import Gateway, GatewaySession, SignInCode
+from .revocation import end_session
 
 # Authlib asks for https on every request. Whether the site is public by https is its administrator's
 # choice (AEN_PUBLIC_URL), and gateways on the server's host speak to its loopback port.
@@ -34,7 +36,7 @@ class Client(ClientMixin):
         return self.gateway.pk.hex
 
     def get_default_redirect_uri(self) -> str:
-        return f"{self.gateway.url}/-/callback"
+        return f"{self.gateway.own_url}/-/callback"
 
     def get_allowed_scope(self, scope: str) -> str:
         return "apps"
@@ -100,12 +102,26 @@ class CodeGrant(AuthorizationCodeGrant):
         return user if claimed and user.is_active else None
 
 
+class Revocation(RevocationEndpoint):
+    """A gateway ends a session of its own: somebody signed out there."""
+
+    def authenticate_token(self, request: Any, client: Client) -> GatewaySession | None:
+        self.check_params(request, client)
+        return GatewaySession.objects.filter(
+            digest=digest(request.form["token"]), gateway=client.gateway
+        ).first()
+
+    def revoke_token(self, token: GatewaySession, request: Any) -> None:
+        end_session(token)
+
+
 class Provider(AuthorizationServer):
     """Authlib's server over our models."""
 
     def __init__(self) -> None:
         super().__init__(client_model=None, token_model=None)
         self.register_grant(CodeGrant, [Pkce(required=True)])
+        self.register_endpoint(Revocation)
 
     def query_client(self, client_id: str) -> Client | None:
         try:

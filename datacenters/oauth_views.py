@@ -1,4 +1,4 @@
-"""The two OAuth 2 endpoints: the browser's and the gateway's."""
+"""The OAuth 2 endpoints: the browser's, and the gateway's two."""
 
 from authlib.oauth2 import OAuth2Error
 from django.contrib.auth.decorators import login_required
@@ -8,7 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
-from .oauth import provider
+from .oauth import Revocation, provider
 
 
 @never_cache
@@ -32,4 +32,14 @@ def token(request: HttpRequest) -> HttpResponse:
     try:
         return provider.create_token_response(request)
     except ValueError as error:  # Authlib takes base64 and UTF-8 for granted
+        raise BadRequest("The credential of this request can’t be read.") from error
+
+
+@csrf_exempt
+@require_POST
+def revoke(request: HttpRequest) -> HttpResponse:
+    """End a gateway session (RFC 7009). One that is not there, or another gateway's, is ended, too."""
+    try:
+        return provider.create_endpoint_response(Revocation.ENDPOINT_NAME, request)
+    except ValueError as error:
         raise BadRequest("The credential of this request can’t be read.") from error

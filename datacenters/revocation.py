@@ -22,6 +22,13 @@ def revoke(field: str, value: UUID | str) -> None:
     wake()
 
 
+def end_session(session: GatewaySession) -> None:
+    """End one browser's session at a gateway; what it has open there is closed."""
+    pk = session.pk
+    session.delete()
+    revoke("session", pk)
+
+
 @task("datacenters.prune_revocations")
 def prune() -> None:
     """Forget notices that every gateway has heard, and sessions that are over."""

@@ -8,7 +8,8 @@ import pytest
 from django.utils import timezone
 
 from accounts import actions as accounts
-from datacenters.models import GatewaySession, SignInCode
+from datacenters import actions
+from datacenters.models import GatewaySession, Notice, SignInCode
 from datacenters.oauth import CODE_LIFETIME
 
 VERIFIER = "v" * 50
@@ -124,3 +125,33 @@ def test_a_person_locked_in_between_gets_no_session(signed_in, authorize, exchan
     code = code_of(authorize())
     accounts.lock_user(cast.mira, by=cast.ada)
     assert exchange(code).status_code == 400
+
+
+@pytest.fixture
+def revoke(center, client):
+    def _revoke(token, credential=None):
+        user = f"{center.gateway.pk.hex}:{credential or center.credential}"
+        basic = base64.b64encode(user.encode()).decode()
+        return client.post("/oauth/revoke", token, headers={"Authorization": f"Basic {basic}"})
+
+    return _revoke
+
+
+def test_a_gateway_ends_a_session_of_its_own(signed_in, authorize, exchange, revoke):
+    token = exchange(code_of(authorize())).json()["access_token"]
+    session = GatewaySession.objects.get()
+    assert revoke({"token": token}).status_code == 200
+    assert not GatewaySession.objects.exists()
+    assert Notice.objects.get().value == session.pk.hex
+    assert revoke({"token": token}).status_code == 200, "RFC 7009: it is over, as wanted"
+
+
+@pytest.mark.row(4)
+def test_another_gateways_session_is_not_its_to_end(signed_in, authorize, exchange, revoke, center):
+    token = exchange(code_of(authorize())).json()["access_token"]
+    other, _ = actions.enroll_gateway("south", center.row, "http://south.test", by=None)
+    GatewaySession.objects.update(gateway=other)
+    assert revoke({"token": token}).status_code == 200
+    assert revoke({"token": token}, credential="wrong").status_code == 401
+    assert revoke({}).status_code == 400
+    assert GatewaySession.objects.exists()
