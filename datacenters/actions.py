@@ -10,11 +10,12 @@ from accounts.errors import Conflict, Invalid
 from accounts.models import User
 from accounts.secrets import digest, new_secret
 from accounts.transactions import atomic, retried
+from gateway.protocol.origins import wrong_star
 
 from .models import DataCenter, Gateway, Node
 from .wake import wake
 
-_PLAIN = re.compile(r"https?://[A-Za-z0-9.:\[\]_/~-]+")
+_PLAIN = re.compile(r"https?://(?:\*\.)?[A-Za-z0-9.:\[\]_/~-]+")
 
 
 @retried
@@ -62,7 +63,13 @@ def _address(url: str) -> str:
     except ValueError:
         plain = False
     if not plain:
-        raise Invalid("url", "A gateway’s address is http://host:port or https://host:port.")
+        raise Invalid(
+            "url",
+            "A gateway’s address is http://host:port or https://host:port, or with a name for each "
+            "app https://*.host:port.",
+        )
+    if cause := wrong_star(url):
+        raise Invalid("url", cause)
     return url
 
 

@@ -5,6 +5,7 @@ import time
 from django.http import HttpRequest
 
 from accounts.secrets import digest
+from gateway.protocol.origins import own_address
 
 from .models import Gateway
 
@@ -25,10 +26,14 @@ def of_request(request: HttpRequest) -> Gateway | None:
 
 
 def public_urls() -> list[str]:
-    """Return the addresses of all gateways, as of at most ten seconds ago: every page asks."""
+    """Return the addresses of all gateways, as of at most ten seconds ago: every page asks.
+
+    Of one whose apps have names of their own: its own, and all below with a star.
+    """
     global _known  # noqa: PLW0603
     until, urls = _known
     if time.monotonic() > until:
-        urls = sorted(set(Gateway.objects.values_list("url", flat=True)))
+        given = set(Gateway.objects.values_list("url", flat=True))
+        urls = sorted(given | {own_address(url) for url in given})
         _known = (time.monotonic() + 10, urls)
     return urls

@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.names import PATTERN
+from gateway.protocol import origins
 
 #: A gateway or node that was silent for longer counts as away.
 SILENCE = timedelta(seconds=20)
@@ -34,6 +35,7 @@ class Gateway(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     data_center = models.ForeignKey(DataCenter, on_delete=models.PROTECT, related_name="gateways")
     name = models.CharField(max_length=32, unique=True)
+    #: ``https://*.apps.example`` where each app has a name of its own.
     url = models.URLField(help_text="The address under which browsers reach it.")
     credential_digest = models.CharField(max_length=64, unique=True, editable=False)
     last_seen = models.DateTimeField(null=True, editable=False)
@@ -48,6 +50,20 @@ class Gateway(models.Model):
     @property
     def is_up(self) -> bool:
         return self.last_seen is not None and timezone.now() - self.last_seen < SILENCE
+
+    @property
+    def own_url(self) -> str:
+        """Where its own pages are, sign-in among them."""
+        return origins.own_address(self.url)
+
+    @property
+    def has_origins(self) -> bool:
+        """Whether each app has an origin of its own there."""
+        return origins.has_origins(self.url)
+
+    def address(self, path: str) -> str:
+        """Return where browsers find ``path``, which begins with an app's ``/owner/project/app/``."""
+        return origins.app_address(self.url, path)
 
 
 class Node(models.Model):

@@ -48,6 +48,11 @@ class Options:
         return url_of(self.bind, self.server_port)
 
     @property
+    def gateway_own_url(self) -> str:
+        """Where browsers find the gateway's own pages."""
+        return self.gateway_public_url.replace("://*.", "://", 1)
+
+    @property
     def gateway_url(self) -> str:
         return url_of(self.bind, self.gateway_port)
 
@@ -68,7 +73,7 @@ def read(env: Mapping[str, str], uid: int, layout: Layout) -> Options:
         gateway_port=gateway_port,
         compute_port=_port(env, "AEN_COMPUTE_PORT", 5002),
         public_url=_url(env, "AEN_PUBLIC_URL", url_of(bind, server_port)),
-        gateway_public_url=_url(env, "AEN_GATEWAY_PUBLIC_URL", url_of(bind, gateway_port)),
+        gateway_public_url=_gateway_address(env, url_of(bind, gateway_port)),
         project_root=Path(root) if root else _project_root(single, layout),
         keep_apps=env.get("AEN_KEEP_APPS", "") in ("1", "true", "yes"),
         admin_user=env.get("AEN_ADMIN_USER") or "admin",
@@ -157,11 +162,25 @@ def _different(server_port: int, gateway_port: int) -> None:
 def _url(env: Mapping[str, str], name: str, default: str) -> str:
     text = (env.get(name) or default).rstrip("/")
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path:
+    starred = name == "AEN_PUBLIC_URL" and "*" in text
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or starred:
         raise Problem(
             f"{name}={text} is not the address of a site.",
             "It begins with http:// or https://, names a host, and has no path.",
             f"For instance {name}=https://aen.example.org",
+        )
+    return text
+
+
+def _gateway_address(env: Mapping[str, str], default: str) -> str:
+    """Return the gateway's address, which may name each app with a star: ``https://*.host``."""
+    from gateway.protocol.origins import wrong_star  # not there before AEN is installed
+
+    name = "AEN_GATEWAY_PUBLIC_URL"
+    text = _url(env, name, default)
+    if cause := wrong_star(text):
+        raise Problem(
+            f"{name}={text} cannot be used.", cause, f"For instance {name}=https://*.host"
         )
     return text
 

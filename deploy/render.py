@@ -53,7 +53,10 @@ def nginx_conf(site: Site, role: str) -> str:
     chosen = site.options
     return supervisor.template("nginx.conf").safe_substitute(
         server_name=urlsplit(chosen.public_url).hostname,
-        gateway_name=urlsplit(chosen.gateway_public_url).hostname,
+        gateway_name=urlsplit(chosen.gateway_own_url).hostname,
+        app_names="*." + (urlsplit(chosen.gateway_own_url).hostname or "")
+        if "*" in chosen.gateway_public_url
+        else "",
         gateway_public_port=urlsplit(chosen.gateway_public_url).port or 443,
         server=chosen.server_url.removeprefix("http://"),
         gateway=chosen.gateway_url.removeprefix("http://"),

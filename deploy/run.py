@@ -47,7 +47,7 @@ def health_pages(site: Site) -> list[readiness.Health]:
     options = site.options
     return [
         readiness.Health("server", options.server_url, "/api/v1/health", options.public_url),
-        readiness.Health("gateway", options.gateway_url, "/-/health", options.gateway_public_url),
+        readiness.Health("gateway", options.gateway_url, "/-/health", options.gateway_own_url),
     ]
 
 

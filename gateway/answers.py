@@ -23,5 +23,7 @@ def own_answer(
         ]
         return 302, fields + turned.fields, b""
     html = pages.wants_html(headers)
-    fields, body = pages.render(turned.page, html=html, home=gateway.config.server_public)
+    config = gateway.config
+    own = config.own_url if config.has_origins else ""
+    fields, body = pages.render(turned.page, html=html, home=config.server_public, own=own)
     return turned.page.status, fields + turned.fields, body

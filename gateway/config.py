@@ -5,13 +5,12 @@ import re
 import stat
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 
 from .forwarding import Proxies
-from .protocol.origins import has_origins, own_address
+from .protocol.origins import has_origins, own_address, wrong_star
 
 Url = Annotated[str, Meta(pattern=r"\Ahttps?://[^/?#\s]+\Z")]
 
@@ -98,21 +97,9 @@ def load(path: str | None = None) -> Config:
         Proxies(config.trusted_proxies)
     except ValueError as error:
         raise ConfigError(f"{path}: trusted_proxies: {error}.") from error
-    if cause := _wrong_star(config.public_url):
+    if cause := wrong_star(config.public_url):
         raise ConfigError(f"{path}: public_url: {cause}")
     return config
-
-
-def _wrong_star(public_url: str) -> str:
-    """Return why an address with a star cannot be used, or ``""``."""
-    own = own_address(public_url)
-    if "*" in own:
-        return "a star stands only at the beginning of the host’s name: https://*.apps.example."
-    host = urlsplit(own).hostname or ""
-    local = host == "localhost" or host.endswith(".localhost")
-    if has_origins(public_url) and not own.startswith("https://") and not local:
-        return "a name for each app needs https, without which apps can set each other’s cookies."
-    return ""
 
 
 def _named(text: str) -> str:

@@ -9,6 +9,7 @@ import httpx
 from .access import Access, http_ask
 from .accesslog import AccessLog
 from .config import Config, read_secret
+from .entry import Entry
 from .gate import Gate
 from .metrics import Metrics
 from .nodes import NodeDown, NodeRefused, plain_client
@@ -33,7 +34,8 @@ class Gateway:
         )
         self.signin = SignIn(config, self._client, credential)
         self.tunnel = Tunnel(config.server, credential, self.access, config.tls)
-        self.gate = Gate(config, self.access, self.signin)
+        self.entry = Entry(config)
+        self.gate = Gate(config, self.access, self.signin, self.entry)
         self.metrics = Metrics()
         self.pool = Pool()
         self.log = log or AccessLog()

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from . import pages
 from .access import Access, ServerAway
 from .config import Config
+from .entry import Entry
 from .forwarding import (
     MAX_HEADER_BYTES,
     MAX_SESSIONS,
@@ -15,20 +17,22 @@ from .forwarding import (
     Header,
     Headers,
     Hosts,
+    Place,
     Proxies,
     Sender,
     Sent,
     check_path,
-    header,
     is_project_path,
     parse_app_path,
     read_fields,
     same_origin,
     split_query,
 )
+from .owncookies import SignInLoop
 from .pages import Page
 from .protocol import AccessAnswer, AccessQuestion, Grant
-from .signin import SIGNOUT, SignIn, SignInLoop
+from .protocol.origins import app_address, label, path_of
+from .signin import SIGNOUT, SignIn
 
 Scope = Mapping[str, Any]
 
@@ -62,18 +66,33 @@ class TurnedAway(Exception):
 class Gate:
     """Decides about requests for apps, without doing anything to them."""
 
-    def __init__(self, config: Config, access: Access, signin: SignIn) -> None:
+    def __init__(self, config: Config, access: Access, signin: SignIn, entry: Entry) -> None:
         self._config = config
         self._access = access
         self._signin = signin
+        self._entry = entry
+        self._secure = config.public_scheme == b"https"
+        self._origins = config.has_origins
         self._proxies = Proxies(config.trusted_proxies)
-        self.place_of = Hosts(config.public_url, config.names).place
+        self._place_of = Hosts(config.public_url, config.names).place
 
     def sender(self, scope: Scope, sent: Sent) -> Sender:
         """Return who sent a request, as far as that can be believed."""
         client = scope["client"]
         peer = client[0] if client else None
         return self._proxies.sender(peer, sent.said, sent.host, self._config.public_scheme)
+
+    def place(self, sender: Sender) -> Place:
+        """Return what the name stands for by which the gateway is asked; raises ``TurnedAway``."""
+        place = self._place_of(sender.host)
+        if not place.known:
+            raise TurnedAway(pages.misdirected(self._config.own_url))
+        return place
+
+    def sessions(self, sent: Sent, place: Place) -> tuple[str, ...]:
+        """Return the sessions that the browser shows at this place, as the server knows them."""
+        values = sent.cookies.host_sessions if self._secure else sent.cookies.sessions
+        return self._entry.sessions(values, place.label) if place.label and values else values
 
     async def admit(self, scope: Scope) -> Admitted:
         """Return what the request may reach; raises ``TurnedAway``."""
@@ -84,17 +103,19 @@ class Gate:
         except BadRequest as error:
             raise TurnedAway(pages.bad_request(str(error))) from error
         sender = self.sender(scope, sent)
-        path = self._path(scope, sender)
-        question = _question(scope, path, sent)
-        grant = self._access.known(question) or await self._ask(scope, question)
+        place = self.place(sender)
+        path = self._path(scope, place)
+        question = self._question(scope, path, sent, place)
+        grant = self._access.known(question) or await self._ask(scope, sender, path, question)
         return self._admitted(scope, Admitted(path, sent, sender, question, grant))
 
     def remembered(self, scope: Scope, sent: Sent) -> Admitted | None:
         """Return what the request may reach if no one must be asked; ``None`` is for ``admit``."""
         try:
             sender = self.sender(scope, sent)
-            path = self._path(scope, sender)
-            question = _question(scope, path, sent)
+            place = self.place(sender)
+            path = self._path(scope, place)
+            question = self._question(scope, path, sent, place)
             grant = self._access.known(question)
             if grant is None:
                 return None
@@ -107,44 +128,65 @@ class Gate:
             self._check_origin(scope, admitted.sent, admitted.sender)
         return admitted
 
-    def _path(self, scope: Scope, sender: Sender) -> AppPath:
+    def _path(self, scope: Scope, place: Place) -> AppPath:
         """Return the app that is asked for."""
         raw: bytes = scope["raw_path"]
-        if not self.place_of(sender.host).known:
-            raise TurnedAway(pages.misdirected(self._config.own_url))
         if scope.get("method") in _NOT_FOR_APPS:
             raise TurnedAway(pages.no_such_method())
         path = parse_app_path(raw)
         if path is None:
-            raise self._elsewhere(raw)
+            raise self._elsewhere(raw, place)
         try:
             check_path(raw)
         except BadRequest as error:
             raise TurnedAway(pages.bad_request(str(error))) from error
+        if self._origins and place.label != label(*path[:3]):
+            raise self._at_another_name(scope, path)
         if len(raw) < len(path.prefix):
             raise TurnedAway(location=path.prefix.decode() + _query(scope))
         return path
 
-    def _elsewhere(self, raw: bytes) -> TurnedAway:
+    def _at_another_name(self, scope: Scope, path: AppPath) -> TurnedAway:
+        """A page load goes on to the app's own name; anything else must be sent there by itself."""
+        rest = scope["raw_path"].decode("ascii")[len(path.prefix) :]
+        here = path.prefix.decode() + rest + _query(scope)
+        url = app_address(self._config.public_url, here)
+        if _is_page_load(scope):
+            return TurnedAway(location=url)
+        return TurnedAway(pages.at_another_name(url))
+
+    def _elsewhere(self, raw: bytes, place: Place) -> TurnedAway:
+        app = path_of(place.label) if raw == b"/" and place.label else None
+        if app is not None:
+            return TurnedAway(location=app)
         if raw == b"/" or is_project_path(raw):
             return TurnedAway(location=self._config.server_public + raw.decode("ascii"))
         return TurnedAway(pages.not_found())
 
-    async def _ask(self, scope: Scope, question: AccessQuestion) -> Grant:
+    async def _ask(
+        self, scope: Scope, sender: Sender, path: AppPath, question: AccessQuestion
+    ) -> Grant:
         if not question.sessions and question.bearer is None:
-            raise self._sign_in(scope, "")
+            raise self._sign_in(scope, sender, path, "")
         try:
             answer = await self._access.ask(question)
         except ServerAway:
             raise TurnedAway(pages.server_away()) from None
         if answer.status == 200 and answer.grant is not None:
             return answer.grant
-        raise self.refusal(scope, question, answer)
+        raise self.refusal(scope, sender, path, question, answer)
 
-    def refusal(self, scope: Scope, question: AccessQuestion, answer: AccessAnswer) -> TurnedAway:
+    def refusal(
+        self,
+        scope: Scope,
+        sender: Sender,
+        path: AppPath,
+        question: AccessQuestion,
+        answer: AccessAnswer,
+    ) -> TurnedAway:
         """Return what to say to a request that the server did not grant."""
         if answer.status == 401 and question.bearer is None:
-            return self._sign_in(scope, answer.detail)
+            return self._sign_in(scope, sender, path, answer.detail)
         if answer.status == 401:
             detail = answer.detail or "The token is not known, or has ended."
             return TurnedAway(Page(401, "bad_token", "The token is not accepted", (detail,)))
@@ -159,22 +201,56 @@ class Gate:
             return page
         return self._config.server_public + (page if page.startswith("/") else "/")
 
-    def _sign_in(self, scope: Scope, detail: str) -> TurnedAway:
-        """A page load goes to the server to sign in; a script's call is told so."""
-        headers: Headers = scope["headers"]
+    def _sign_in(self, scope: Scope, sender: Sender, path: AppPath, detail: str) -> TurnedAway:
+        """A page load goes to sign in; a script's call is told so."""
         here = scope["raw_path"].decode("ascii") + _query(scope)
-        if scope["type"] != "http" or not pages.wants_html(headers):
+        if scope["type"] != "http" or not pages.wants_html(scope["headers"]):
             return TurnedAway(Page(401, "signed_out", "No one is signed in", (detail,)))
         if scope["method"] != "GET":
             return TurnedAway(pages.sign_in(here))
-        if not _is_public_host(self._config, header(headers, b"host")):
+        cookies = plain_cookies(scope["headers"])
+        try:
+            if self._origins:
+                location, fields = self._entry.begin(here, path, cookies)
+                return TurnedAway(location=location, fields=fields)
+        except SignInLoop:
+            return TurnedAway(pages.sign_in_loop(SIGNOUT))
+        return self.to_server(here, sender, path, cookies)
+
+    def to_server(
+        self, here: str, sender: Sender, path: AppPath, cookies: dict[str, str]
+    ) -> TurnedAway:
+        """Send the browser to the server to sign in, and back to ``here`` at the gateway's own name."""
+        if not _is_public_host(self._config, sender.host):
             # The pending state would be set for another host than the one that comes back.
             return TurnedAway(location=self._config.own_url + here)
         try:
-            location, fields = self._signin.begin(here, plain_cookies(headers))
+            location, fields = self._signin.begin(here, cookies, path.prefix.decode())
         except SignInLoop:
             return TurnedAway(pages.sign_in_loop(SIGNOUT))
         return TurnedAway(location=location, fields=fields)
+
+    def _question(self, scope: Scope, path: AppPath, sent: Sent, place: Place) -> AccessQuestion:
+        """Return what to ask about the request; raises ``TurnedAway`` if its fields are too large."""
+        sessions, bearer = self.sessions(sent, place), sent.bearer
+        if sent.size > MAX_HEADER_BYTES or len(sent.cookies.any) > MAX_SESSIONS:
+            raise TurnedAway(pages.too_large(SIGNOUT), fields=self._clearing(sent.cookies, path))
+        if bearer is None and not sessions:
+            bearer, _ = split_query(scope["query_string"])
+        return AccessQuestion(path.owner, path.project, path.app, sessions, bearer)
+
+    def _clearing(self, cookies: Cookies, path: AppPath) -> list[Header]:
+        """Return the fields that expire the cookies sent, wherever a page can have set them."""
+        names = {pair.partition(b"=")[0] for pair in cookies.rest.split(b"; ")} - {b""}
+        where = [b"/", path.prefix]
+        if self._origins:  # a neighbour may have set them for all names
+            domain = (urlsplit(self._config.own_url).hostname or "").encode()
+            where += [place + b"; Domain=" + domain for place in where]
+        return [
+            (b"set-cookie", name + b"=; Max-Age=0; Path=" + place)
+            for name in sorted(names)[: 120 // len(where)]
+            for place in where
+        ]
 
     def _check_origin(self, scope: Scope, sent: Sent, sender: Sender) -> None:
         """Refuse what another site's page does with a person's cookie (security case 1)."""
@@ -182,20 +258,15 @@ class Gate:
             raise TurnedAway(pages.bad_origin())
         if scope["type"] == "http" and (scope["method"] in _SAFE_METHODS or not sent.origin):
             return
-        if sent.origin == self._config.public_origin:
+        if not self._origins and sent.origin == self._config.public_origin:
             return
         if not same_origin(sent.origin, self._config.public_scheme, sender.host):
             raise TurnedAway(pages.bad_origin())
 
 
-def _question(scope: Scope, path: AppPath, sent: Sent) -> AccessQuestion:
-    """Return what to ask about the request; raises ``TurnedAway`` if its fields are too large."""
-    sessions, bearer = sent.cookies.sessions, sent.bearer
-    if sent.size > MAX_HEADER_BYTES or len(sessions) > MAX_SESSIONS:
-        raise TurnedAway(pages.too_large(SIGNOUT), fields=_clearing(sent.cookies, path))
-    if bearer is None and not sessions:
-        bearer, _ = split_query(scope["query_string"])
-    return AccessQuestion(path.owner, path.project, path.app, sessions, bearer)
+def _is_page_load(scope: Scope) -> bool:
+    wanted = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+    return wanted and pages.wants_html(scope["headers"])
 
 
 def _is_public_host(config: Config, host: bytes) -> bool:
@@ -219,13 +290,3 @@ def plain_cookies(headers: Headers) -> dict[str, str]:
 def _query(scope: Scope) -> str:
     query: bytes = scope.get("query_string", b"")
     return "?" + query.decode("ascii", "ignore") if query else ""
-
-
-def _clearing(cookies: Cookies, path: AppPath) -> list[Header]:
-    """Return the fields that expire the cookies sent, for the host and for the app's path."""
-    names = {pair.partition(b"=")[0] for pair in cookies.rest.split(b"; ")} - {b""}
-    return [
-        (b"set-cookie", name + b"=; Max-Age=0; Path=" + where)
-        for name in sorted(names)[:60]
-        for where in (b"/", path.prefix)
-    ]

@@ -14,7 +14,7 @@ _PAGE = Template(files("gateway").joinpath("templates/page.html").read_text(enco
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'; "
     # Signing out posts here and is sent on to the server; browsers hold redirects to it, too.
-    "form-action 'self' {home}"
+    "form-action 'self' {forms}"
 )
 
 
@@ -138,6 +138,16 @@ def misdirected(url: str) -> Page:
     )
 
 
+def at_another_name(url: str) -> Page:
+    return Page(
+        421,
+        "another_name",
+        "This app has a name of its own",
+        (f"Its address is {url}",),
+        (Action("Go to the app", url),),
+    )
+
+
 def no_such_method() -> Page:
     return Page(405, "no_such_method", "Apps are not asked in this way", ())
 
@@ -168,8 +178,11 @@ def wants_html(headers: Headers) -> bool:
     return b"text/html" in header(headers, b"accept")
 
 
-def render(page: Page, *, html: bool, home: str = "") -> tuple[Headers, bytes]:
-    """Return the header fields and the body of ``page``; ``home`` is the server's address."""
+def render(page: Page, *, html: bool, home: str = "", own: str = "") -> tuple[Headers, bytes]:
+    """Return the header fields and the body of ``page``.
+
+    ``home`` is the server's address, ``own`` the gateway's where the page is at an app's name.
+    """
     body = _html(page, home) if html else _json(page)
     kind = b"text/html; charset=utf-8" if html else b"application/json"
     fields: list[Header] = [
@@ -178,7 +191,7 @@ def render(page: Page, *, html: bool, home: str = "") -> tuple[Headers, bytes]:
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"same-origin"),
-        (b"content-security-policy", _POLICY.format(home=home).encode()),
+        (b"content-security-policy", _POLICY.format(forms=f"{home} {own}".strip()).encode()),
     ]
     if page.retry:
         fields.append((b"retry-after", str(page.retry).encode()))

@@ -8,6 +8,7 @@ in ``aen_gateway``.
 import base64
 import hashlib
 import hmac
+import logging
 import secrets
 from collections.abc import Callable
 from urllib.parse import urlencode
@@ -18,17 +19,16 @@ from django.core import signing
 from msgspec import Struct
 
 from .config import Config
-from .forwarding import SESSION_COOKIE, Header, Headers, local_path
+from .forwarding import MAX_SESSIONS, SESSION_COOKIE, Headers, local_path
+from .owncookies import OwnCookies
+
+log = logging.getLogger("gateway.signin")
 
 #: Seconds a person may take to sign in.
 PENDING_SECONDS = 600
-#: Within so many seconds after a sign-in another one means that it did not hold.
-LOOP_SECONDS = 30
-MAX_ROUNDS = 2
 CALLBACK = "/-/callback"
 SIGNOUT = "/-/signout"
 _PENDING = "aen_signin"
-_ROUNDS = "aen_rounds"
 _SALT = "gateway.signin"
 
 
@@ -38,10 +38,6 @@ class SignInError(Exception):
     def __init__(self, message: str, next_path: str = "/") -> None:
         super().__init__(message)
         self.next_path = next_path
-
-
-class SignInLoop(Exception):
-    """The browser was signed in a moment ago, and its session is refused again."""
 
 
 class ServerSilent(Exception):
@@ -64,35 +60,35 @@ class SignIn:
         self._config = config
         self._client = client
         self._credential = credential
-        self._secure = "; Secure" if config.public_scheme == b"https" else ""
+        self._cookies = OwnCookies(config)
 
     @property
     def _redirect_uri(self) -> str:
         return self._config.own_url + CALLBACK
 
-    def begin(self, next_path: str, cookies: dict[str, str]) -> tuple[str, Headers]:
+    @property
+    def _auth(self) -> httpx.BasicAuth:
+        return httpx.BasicAuth(self._config.gateway_id, self._credential())
+
+    def begin(self, next_path: str, cookies: dict[str, str], place: str) -> tuple[str, Headers]:
         """Return where to send the browser, and the fields that set the pending state.
 
-        Raises ``SignInLoop`` if it was just sent there, more than twice.
+        ``place``: the path of what one signs in for, for the sign-in page to name. Raises
+        ``SignInLoop`` if the browser was just sent there, more than twice.
         """
-        rounds = _rounds(cookies)
-        if rounds is not None and rounds >= MAX_ROUNDS:
-            raise SignInLoop
+        rounds = self._cookies.begin_round(cookies)
         state, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(48)
         pending = {"state": state, "verifier": verifier, "next": local_path(next_path)}
-        fields = [self._cookie(_pending_name(state), signing.dumps(pending, salt=_SALT),
-                               PENDING_SECONDS, CALLBACK)]  # fmt: skip
-        if rounds is not None:
-            fields.append(self._cookie(_ROUNDS, str(rounds + 1), LOOP_SECONDS))
+        held = signing.dumps(pending, salt=_SALT)
+        fields = [self._cookies.set(_pending_name(state), held, PENDING_SECONDS, CALLBACK), *rounds]
         query = {
             "response_type": "code",
             "client_id": self._config.gateway_id,
             "redirect_uri": self._redirect_uri,
-            "code_challenge": _challenge(verifier),
+            "code_challenge": challenge(verifier),
             "code_challenge_method": "S256",
             "state": state,
-            # For the sign-in page, which says what one signs in for.
-            "place": local_path(next_path).partition("?")[0],
+            "place": local_path(place),
         }
         return f"{self._config.server_public}/oauth/authorize?{urlencode(query)}", fields
 
@@ -101,18 +97,16 @@ class SignIn:
 
         Raises ``SignInError`` or ``ServerSilent``.
         """
-        pending = _pending(query.get("state", ""), cookies)
+        pending = self._pending(query.get("state", ""), cookies)
         next_path = local_path(pending["next"])
         if "code" not in query:
             raise SignInError(_denied(query.get("error", "")), next_path)
         token = await self._exchange(query["code"], pending["verifier"], next_path)
-        fields = [
-            self._cookie(SESSION_COOKIE, token.access_token, token.expires_in),
-            self._cookie(_pending_name(pending["state"]), "", 0, CALLBACK),
+        return next_path, [
+            self._cookies.set(SESSION_COOKIE, token.access_token, token.expires_in),
+            self._cookies.set(_pending_name(pending["state"]), "", 0, CALLBACK),
+            *self._cookies.end_round(cookies),
         ]
-        if _rounds(cookies) is None:
-            fields.append(self._cookie(_ROUNDS, "0", LOOP_SECONDS))
-        return next_path, fields
 
     async def _exchange(self, code: str, verifier: str, next_path: str) -> Token:
         form = {
@@ -121,9 +115,8 @@ class SignIn:
             "redirect_uri": self._redirect_uri,
             "code_verifier": verifier,
         }
-        client = httpx.BasicAuth(self._config.gateway_id, self._credential())
         try:
-            answer = await self._client.post("/oauth/token", data=form, auth=client)
+            answer = await self._client.post("/oauth/token", data=form, auth=self._auth)
         except httpx.HTTPError as error:
             raise ServerSilent(str(error)) from error
         if answer.status_code >= 500:
@@ -140,15 +133,39 @@ class SignIn:
 
     def sign_out(self) -> Headers:
         """Return the fields that take our cookies away."""
-        return [self._cookie(name, "", 0) for name in (SESSION_COOKIE, _ROUNDS)]
+        return [self._cookies.set(SESSION_COOKIE, "", 0), self._cookies.forget_rounds()]
 
-    def _cookie(self, name: str, value: str, seconds: int | None, path: str = "/") -> Header:
-        age = "" if seconds is None else f"; Max-Age={seconds}"
-        text = f"{name}={value}; Path={path}; HttpOnly; SameSite=Lax{age}{self._secure}"
-        return b"set-cookie", text.encode("latin-1")
+    async def revoke(self, sessions: tuple[str, ...]) -> None:
+        """End sessions at the server, too (RFC 7009), and so at every gateway process.
+
+        A server that is away keeps them until they expire: the browser has none of them any more.
+        """
+        for session in sessions[:MAX_SESSIONS]:
+            try:
+                answer = await self._client.post(
+                    "/oauth/revoke", data={"token": session}, auth=self._auth
+                )
+                answer.raise_for_status()
+            except httpx.HTTPError as error:
+                log.warning("A session could not be ended at the server: %s", type(error).__name__)
+
+    def _pending(self, state: str, cookies: dict[str, str]) -> dict[str, str]:
+        held = self._cookies.read(cookies, _pending_name(state))
+        if not held:
+            raise SignInError(
+                "This browser did not begin the sign-in, or it took longer than ten minutes,"
+                " or the browser keeps no cookies for this address."
+            )
+        try:
+            pending: dict[str, str] = signing.loads(held, salt=_SALT, max_age=PENDING_SECONDS)
+        except signing.BadSignature:
+            raise SignInError("The sign-in took longer than ten minutes.") from None
+        if not hmac.compare_digest(pending["state"], state):
+            raise SignInError("This browser did not begin the sign-in.")
+        return pending
 
 
-def _challenge(verifier: str) -> str:
+def challenge(verifier: str) -> str:
     digest = hashlib.sha256(verifier.encode()).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
@@ -156,27 +173,6 @@ def _challenge(verifier: str) -> str:
 def _pending_name(state: str) -> str:
     # One cookie for each sign-in under way: several tabs may be restored at once.
     return f"{_PENDING}_{hashlib.sha256(state.encode()).hexdigest()[:8]}"
-
-
-def _pending(state: str, cookies: dict[str, str]) -> dict[str, str]:
-    held = cookies.get(_pending_name(state), "")
-    if not held:
-        raise SignInError(
-            "This browser did not begin the sign-in, or it took longer than ten minutes,"
-            " or the browser keeps no cookies for this address."
-        )
-    try:
-        pending: dict[str, str] = signing.loads(held, salt=_SALT, max_age=PENDING_SECONDS)
-    except signing.BadSignature:
-        raise SignInError("The sign-in took longer than ten minutes.") from None
-    if not hmac.compare_digest(pending["state"], state):
-        raise SignInError("This browser did not begin the sign-in.")
-    return pending
-
-
-def _rounds(cookies: dict[str, str]) -> int | None:
-    value = cookies.get(_ROUNDS, "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 3 else None
 
 
 def _denied(error: str) -> str:

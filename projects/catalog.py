@@ -64,7 +64,7 @@ def url(instance: AppInstance) -> str | None:
     if instance.state != "running":
         return None
     gateway = next(iter(instance.project.data_center.gateways.all()), None)
-    return f"{gateway.url}{instance.path}" if gateway else None
+    return gateway.address(instance.path) if gateway else None
 
 
 def offer_of(instance: AppInstance) -> dict[str, str]:

@@ -2,18 +2,32 @@
 
 import hmac
 import logging
-from typing import Any
-from urllib.parse import parse_qsl
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from channels.consumer import AsyncConsumer
 
 from .. import pages
+from ..access import ServerAway
 from ..config import read_secret
 from ..core import Gateway
-from ..forwarding import bearer_of, cookies_of, header, same_origin
+from ..entry import ENTER, ENTERED
+from ..forwarding import (
+    MAX_SESSIONS,
+    BadRequest,
+    Place,
+    Sender,
+    Sent,
+    bearer_of,
+    header,
+    local_path,
+    read_fields,
+    same_origin,
+)
 from ..gate import Scope, TurnedAway, plain_cookies
 from ..pages import Action, Page
+from ..protocol import AccessQuestion
 from ..signin import CALLBACK, SIGNOUT, ServerSilent, SignInError
 from .passage import Receive, Send, send_answer
 
@@ -34,19 +48,59 @@ class OwnConsumer(AsyncConsumer):
             await _send(send, 200, b"text/plain; version=0.0.4", text.encode())
             return
         try:
-            answer = await _page(gateway, scope)
+            answer = await _answer(gateway, scope)
+        except TurnedAway as turned:
+            answer = turned
+        except BadRequest as error:
+            answer = TurnedAway(pages.bad_request(str(error)))
         except Exception:
             log.exception("%s failed.", scope["raw_path"].decode("ascii", "backslashreplace"))
             answer = TurnedAway(pages.failed())
+        if answer.page is None:  # pages have a policy of their own
+            answer.fields.append((b"referrer-policy", b"no-referrer"))
         await send_answer(gateway, scope, send, answer)
 
 
-async def _page(gateway: Gateway, scope: Scope) -> TurnedAway:
+class _Visit(NamedTuple):
+    """A request to one of our addresses: what it holds, from whom, and at which name."""
+
+    scope: Scope
+    sent: Sent
+    sender: Sender
+    place: Place
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Raises ``BadRequest``."""
+        text = self.scope["query_string"].decode("ascii", "replace")
+        try:
+            return dict(parse_qsl(text, max_num_fields=20))
+        except ValueError:
+            raise BadRequest("The address holds a part that is not allowed.") from None
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        return plain_cookies(self.scope["headers"])
+
+
+async def _answer(gateway: Gateway, scope: Scope) -> TurnedAway:
     path, method = scope["raw_path"].decode("ascii", "replace"), scope["method"]
-    if path == CALLBACK and method == "GET":
-        return await _callback(gateway, scope)
-    if path == SIGNOUT and method in ("GET", "POST"):
-        return _sign_out(gateway, scope)
+    sent = read_fields(scope["headers"])
+    sender = gateway.gate.sender(scope, sent)
+    visit = _Visit(scope, sent, sender, gateway.gate.place(sender))
+    if visit.place.label:
+        if path == ENTERED and method == "GET":
+            return _entered(gateway, visit)
+        if path == SIGNOUT and method in ("GET", "POST"):
+            # The session is the gateway's: what is left to do and to ask is done there.
+            leave = gateway.entry.leave()
+            return TurnedAway(location=gateway.config.own_url + SIGNOUT, fields=leave)
+    elif path == CALLBACK and method == "GET":
+        return await _callback(gateway, visit)
+    elif path == SIGNOUT and method in ("GET", "POST"):
+        return await _sign_out(gateway, visit)
+    elif path == ENTER and method == "GET" and gateway.config.has_origins:
+        return await _enter(gateway, visit)
     return TurnedAway(pages.not_found())
 
 
@@ -55,17 +109,13 @@ def _health(gateway: Gateway) -> dict[str, object]:
     return {"status": "problem" if problems else "ok", "messages": problems}
 
 
-async def _callback(gateway: Gateway, scope: Scope) -> TurnedAway:
-    text = scope["query_string"].decode("ascii", "replace")
+async def _callback(gateway: Gateway, visit: _Visit) -> TurnedAway:
     try:
-        query = dict(parse_qsl(text, max_num_fields=20))
-        location, fields = await gateway.signin.finish(query, plain_cookies(scope["headers"]))
+        location, fields = await gateway.signin.finish(visit.query, visit.cookies)
     except SignInError as error:
         return TurnedAway(pages.sign_in_failed(str(error), _again(gateway, error.next_path)))
     except ServerSilent:
         return TurnedAway(pages.server_away())
-    except ValueError:
-        return TurnedAway(pages.bad_request("The address holds a part that is not allowed."))
     return TurnedAway(location=location, fields=fields)
 
 
@@ -73,25 +123,76 @@ def _again(gateway: Gateway, next_path: str) -> str:
     return next_path if next_path != "/" else gateway.config.server_public
 
 
-def _sign_out(gateway: Gateway, scope: Scope) -> TurnedAway:
-    """End the session here; another site's link or form cannot do it for the person."""
-    headers = scope["headers"]
-    foreign = header(headers, b"sec-fetch-site") == b"cross-site"
-    origin = header(headers, b"origin")
-    if origin:
-        ours = same_origin(origin, gateway.config.public_scheme, header(headers, b"host"))
-        foreign = foreign or not (ours or origin == gateway.config.public_origin)
-    if foreign:
+# --- apps with origins of their own --------------------------------------------------------------
+
+
+async def _enter(gateway: Gateway, visit: _Visit) -> TurnedAway:
+    """Send a browser that is signed in here on to the app's host, with a code."""
+    wanted = gateway.entry.wanted(visit.query)
+    if wanted is None:
+        return TurnedAway(pages.bad_request("No app asks for a sign-in like this."))
+    if visit.sent.foreign:  # in a frame, say, where nobody sees what is opened
+        return TurnedAway(pages.bad_origin())
+    owner, project, app, _ = wanted.path
+    for session in gateway.gate.sessions(visit.sent, visit.place)[:MAX_SESSIONS]:
+        try:
+            answer = await gateway.access.ask(AccessQuestion(owner, project, app, (session,)))
+        except ServerAway:
+            return TurnedAway(pages.server_away())
+        if answer.status != 401:  # what else there is to say, the app's host says
+            return TurnedAway(location=gateway.entry.give(session, wanted))
+    here = f"{ENTER}?{visit.scope['query_string'].decode('ascii', 'replace')}"
+    return gateway.gate.to_server(here, visit.sender, wanted.path, visit.cookies)
+
+
+def _entered(gateway: Gateway, visit: _Visit) -> TurnedAway:
+    """Exchange a code. No page comes of an address with one: the app's own could read it there."""
+    query = visit.query
+    if "code" not in query:
+        next_path = local_path(query.get("next", "/"))
+        cause = "It was not begun in this browser, or took too long."
+        return TurnedAway(pages.sign_in_failed(cause, _again(gateway, next_path)))
+    try:
+        location, fields = gateway.entry.finish(query, visit.cookies, visit.place.label)
+    except SignInError as error:
+        return TurnedAway(location=f"{ENTERED}?{urlencode({'next': error.next_path})}")
+    return TurnedAway(location=location, fields=fields)
+
+
+# --- leaving -------------------------------------------------------------------------------------
+
+
+async def _sign_out(gateway: Gateway, visit: _Visit) -> TurnedAway:
+    """End the session, here and at the server; another page's link or form cannot do it."""
+    if _is_asked_elsewhere(gateway, visit):
         ask = Page(
             200,
             "sign_out",
             "Sign out of your apps?",
-            ("Another site asked for this. Apps go on running.",),
+            ("Another page asked for this. Apps go on running.",),
             (Action("Sign out", SIGNOUT, post=True),),
         )
         return TurnedAway(ask)
-    gateway.access.revoke_sessions(cookies_of(headers).sessions)
+    sessions = gateway.gate.sessions(visit.sent, visit.place)
+    gateway.access.revoke_sessions(sessions)
+    await gateway.signin.revoke(sessions)
     return TurnedAway(location=gateway.config.server_public + "/", fields=gateway.signin.sign_out())
+
+
+def _is_asked_elsewhere(gateway: Gateway, visit: _Visit) -> bool:
+    headers, config = visit.scope["headers"], gateway.config
+    if header(headers, b"sec-fetch-site") in (b"cross-site", b"same-site"):
+        return True
+    origin = visit.sent.origin
+    if not origin:
+        # Without a word from the browser, only a form of our own is taken for the person's wish.
+        return (
+            config.has_origins
+            and visit.scope["method"] == "GET"
+            and not header(headers, b"sec-fetch-site")
+        )
+    ours = same_origin(origin, config.public_scheme, visit.sender.host)
+    return not ours and origin != config.public_origin
 
 
 def _may_count(gateway: Gateway, scope: Scope) -> bool:

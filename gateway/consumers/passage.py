@@ -81,7 +81,8 @@ class Passage:
             return AppUnreachable("The app is not running on its node.")
         if answer.status == 200:
             return AppUnreachable("The app is not running on its node, or has just ended.")
-        return self.gateway.gate.refusal(self.scope, admitted.question, answer)
+        path, sender = admitted.path, admitted.sender
+        return self.gateway.gate.refusal(self.scope, sender, path, admitted.question, answer)
 
     async def admit(self) -> Admitted:
         """Return what the request may reach; raises ``TurnedAway``."""

@@ -4,7 +4,7 @@ Pure functions on paths, cookies and header lists, as ASGI has them: names and v
 Nothing here reads or writes anything, so each rule can be tested by itself.
 """
 
-from .cookies import MAX_SESSIONS, SESSION_COOKIE, Cookies, app_cookie, cookies_of
+from .cookies import HOST_PREFIX, MAX_SESSIONS, SESSION_COOKIE, Cookies, app_cookie, cookies_of
 from .fields import (
     MAX_HEADER_BYTES,
     bearer_of,
@@ -34,6 +34,7 @@ from .sender import Proxies, Said, Sender, said_of
 from .types import BadRequest, Header, Headers
 
 __all__ = [
+    "HOST_PREFIX",
     "MAX_HEADER_BYTES",
     "MAX_SESSIONS",
     "SESSION_COOKIE",

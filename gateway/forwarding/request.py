@@ -49,7 +49,7 @@ def _read_fields(fields: tuple[Header, ...]) -> Sent:
         headers,
         check_headers(headers),
         cookies,
-        bearer_of(headers, cookies.sessions),
+        bearer_of(headers, cookies.any),
         header(headers, b"host"),
         header(headers, b"origin"),
         is_foreign(headers),

@@ -5,7 +5,8 @@ The gateway dials. It shows its credential (``Authorization: Bearer``) on each c
 * one WebSocket, ``/gateway/wire``: ``FromServer`` downwards, ``FromGateway`` upwards, one JSON
   text message each. It opens with ``Hello`` and is answered with ``Welcome``.
 * ``POST /gateway/access``: an ``AccessQuestion``, answered with an ``AccessAnswer``.
-* the OAuth 2 endpoints ``/oauth/authorize`` (in the browser) and ``/oauth/token``.
+* the OAuth 2 endpoints ``/oauth/authorize`` (in the browser), ``/oauth/token`` and, at a sign-out,
+  ``/oauth/revoke``.
 
 What a node and the server say to each other travels as ``ToNode`` and ``FromNode`` with the body
 unopened. This package is pure: types and their JSON form, no input or output.

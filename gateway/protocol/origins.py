@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 #: What DNS allows for one part of a name (RFC 1035).
 LONGEST = 63
@@ -22,6 +23,19 @@ _SHOWN = 29  # two hyphens and 32 characters of a digest follow
 def has_origins(public_url: str) -> bool:
     """Return whether each app has an origin of its own at that gateway."""
     return _STAR in public_url
+
+
+def wrong_star(public_url: str) -> str:
+    """Return in a sentence why an address with a star can't be a gateway's; ``""`` if it can."""
+    if "*" not in public_url:
+        return ""
+    own = own_address(public_url)
+    if "*" in own or not has_origins(public_url):
+        return "A star stands only at the beginning of the host’s name: https://*.apps.example."
+    host = urlsplit(own).hostname or ""
+    if own.startswith("https://") or host == "localhost" or host.endswith(".localhost"):
+        return ""
+    return "A name for each app needs https: without, apps can set cookies for one another."
 
 
 def own_address(public_url: str) -> str:

@@ -112,7 +112,17 @@ def test_a_node_with_projects_is_not_removed(center, project):
 def test_the_check_of_a_site_in_order_says_so(center, cast, settings):
     settings.AEN_PUBLIC_URL = "https://aen.test"
     Gateway.objects.update(last_seen=timezone.now())
-    assert run("aen_check") == "Nothing is wrong.\n"
+    assert run("aen_check").startswith("Nothing is wrong.\n")
+
+
+def test_the_check_says_how_apps_are_kept_apart_and_what_that_means(center, cast, settings):
+    settings.AEN_PUBLIC_URL = "https://aen.test"
+    Gateway.objects.update(last_seen=timezone.now())
+    assert "all apps share one address, http://gateway.test." in run("aen_check")
+    Gateway.objects.update(url="https://*.apps.test")
+    said = run("aen_check")
+    assert "each app has a name of its own below https://apps.test." in said
+    assert "can neither read nor call another" in said
 
 
 def test_the_check_names_problem_and_mend_and_fails(center):

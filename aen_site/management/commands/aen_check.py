@@ -56,6 +56,9 @@ class Command(BaseCommand):
         else:
             for problem, mend in findings:
                 self.stdout.write(f"{problem}\n    {mend}")
+        if not options["json"]:
+            for fact, meaning in modes():
+                self.stdout.write(f"{fact}\n    {meaning}")
         if findings:
             raise SystemExit(1)
 
@@ -75,6 +78,27 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(checking.lines(found)))
         if found.problems:
             raise SystemExit(1)
+
+
+def modes() -> Iterator[tuple[str, str]]:
+    """Yield how browsers keep the apps of each gateway apart, and what that means."""
+    try:
+        gateways = list(Gateway.objects.all())
+    except DatabaseError:
+        return
+    for gateway in gateways:
+        if gateway.has_origins:
+            yield (
+                f"At gateway {gateway.name} each app has a name of its own below {gateway.own_url}.",
+                "Browsers keep apps apart: a page of one can neither read nor call another.",
+            )
+        else:
+            yield (
+                f"At gateway {gateway.name} all apps share one address, {gateway.url}.",
+                "For browsers they are one: a page of one app can call the others of the same person. "
+                "With a wildcard name and certificate, set AEN_GATEWAY_PUBLIC_URL (of a gateway "
+                "enrolled by hand: enroll --url, and public_url in gateway.json) to https://*.NAME.",
+            )
 
 
 def find() -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import secrets
 from urllib.parse import parse_qs, parse_qsl
 
 import httpx
-from fake_parts import GATEWAY_ID, NODE_ID, read_body, reject, reply
+from fake_parts import GATEWAY_ID, NODE_ID, begin_answer, read_body, reject, reply, send_chunk
 
 from gateway.protocol import (
     AccessAnswer,
@@ -38,6 +38,8 @@ class FakeServer:
         self.nodes: tuple[NodeAddress, ...] = ()
         self.wires: list[asyncio.Queue] = []
         self.answering: asyncio.Event | None = None
+        #: Who is signed in at the server, in whatever browser comes.
+        self.person = ""
 
     async def __call__(self, scope, receive, send) -> None:
         if self.away:
@@ -47,6 +49,15 @@ class FakeServer:
         path = scope["path"]
         if path == "/oauth/token":
             await self._token(headers, receive, send)
+        elif path == "/oauth/revoke":
+            await self._revoke(headers, receive, send)
+        elif path == "/oauth/authorize" and self.person:
+            back, asked = self.authorize("?" + scope["query_string"].decode(), self.person)
+            location = f"{asked['redirect_uri']}?{back}".encode()
+            await begin_answer(send, 302, [(b"location", location)])
+            await send_chunk(send, b"", last=True)
+        elif path in ("/", "/oauth/authorize"):
+            await reply(send, 200, {"page": path})
         elif headers.get(b"authorization") != f"Bearer {self.credential}".encode():
             await (reply(send, 401, {}) if scope["type"] == "http" else reject(send))
         elif path == "/gateway/wire":
@@ -85,11 +96,9 @@ class FakeServer:
         return AccessAnswer(200, ttl=self.ttl, grant=grant, page=page)
 
     async def _token(self, headers, receive, send) -> None:
-        basic = httpx.BasicAuth(GATEWAY_ID, self.credential)
-        wanted = next(basic.auth_flow(httpx.Request("GET", "http://x"))).headers["authorization"]
         form = dict(parse_qsl((await read_body(receive)).decode()))
         code = self.codes.pop(form.get("code", ""), None)
-        if headers.get(b"authorization", b"").decode() != wanted:
+        if not self._is_client(headers):
             await reply(send, 401, {"error": "invalid_client"})
         elif code is None or not _fits(code, form):
             await reply(send, 400, {"error": "invalid_grant"})
@@ -98,6 +107,17 @@ class FakeServer:
             self.sessions[session] = code["user"]
             token = {"access_token": session, "token_type": "Bearer", "expires_in": 3600}
             await reply(send, 200, token)
+
+    async def _revoke(self, headers, receive, send) -> None:
+        form = dict(parse_qsl((await read_body(receive)).decode()))
+        if self._is_client(headers):
+            self.sessions.pop(form["token"], None)
+        await reply(send, 200 if self._is_client(headers) else 401, {})
+
+    def _is_client(self, headers) -> bool:
+        basic = httpx.BasicAuth(GATEWAY_ID, self.credential)
+        wanted = next(basic.auth_flow(httpx.Request("GET", "http://x"))).headers["authorization"]
+        return headers.get(b"authorization", b"").decode() == wanted
 
     def authorize(self, location: str, user: str) -> tuple[str, dict[str, str]]:
         """Be the person at the sign-in page: return the callback's query, and what was asked."""

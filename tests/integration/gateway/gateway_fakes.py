@@ -24,6 +24,7 @@ from fake_parts import GATEWAY_ID, NODE_ID, ROOT, LoopThread, Served, eventually
 from fake_server import FakeServer
 
 from gateway.protocol import NodeAddress, Nodes, Revoke, ToNode
+from gateway.protocol.origins import app_address, own_address
 
 __all__ = [
     "GATEWAY_ID", "NODE_ID", "ROOT", "App", "FakeNode", "GatewayProcess", "LoopThread", "Served",
@@ -89,9 +90,14 @@ class GatewayProcess:
 
 
 class Site:
-    """A gateway process between a fake server and a fake node."""
+    """A gateway process between a fake server and a fake node.
 
-    def __init__(self, node_tls: ssl.SSLContext | None = None, **config) -> None:
+    With ``origins`` each app has a name of its own below ``localhost``.
+    """
+
+    def __init__(
+        self, node_tls: ssl.SSLContext | None = None, *, origins: bool = False, **config
+    ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="aen-gw-")
         self.directory = Path(self._directory.name)
         self.thread = LoopThread()
@@ -102,7 +108,8 @@ class Site:
         self.server_port, self.port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.server_url = f"http://127.0.0.1:{self.server_port}"
-        self._config = config
+        self.public_url = f"http://*.localhost:{self.port}" if origins else self.url
+        self._config = {"public_url": self.public_url} | config
         self._apps: list[Served] = []
         self.gateway: GatewayProcess | None = None
         self.log = self.directory / "gateway.log"
@@ -156,6 +163,11 @@ class Site:
         self.thread.stop()
         self._directory.cleanup()
 
+    @property
+    def own_url(self) -> str:
+        """Where browsers find the gateway's own pages."""
+        return own_address(self.public_url)
+
     # --- people and apps -------------------------------------------------------------------------
 
     def open_app(self, name: str = "lab", app: object = None) -> SimpleNamespace:
@@ -179,9 +191,10 @@ class Site:
         self.server.apps[key], self.server.owners[key] = app_id, owner
         self.server.sessions[session] = self.server.tokens[token] = owner
         prefix = f"/{owner}/work/{name}/"
+        url = app_address(self.public_url, prefix)
         return SimpleNamespace(
             key=key, app_id=app_id, owner=owner, session=session, token=token, path=path,
-            prefix=prefix, url=self.url + prefix, ws=self.url.replace("http", "ws") + prefix,
+            prefix=prefix, url=url, ws=url.replace("http", "ws", 1),
             cookie={"Cookie": f"aen_gateway={session}"},
             bearer={"Authorization": f"Bearer {token}"},
         )  # fmt: skip

@@ -125,6 +125,7 @@ def test_sign_out_takes_the_session_and_closes_what_it_opened(site, opened, brow
         next(chunks)
         with site.client(cookies=browser.cookies) as other_tab:
             out = other_tab.get(site.url + "/-/signout")
+            assert browser.cookies["aen_gateway"] not in site.server.sessions, "at the server, too"
             assert out.headers["location"] == site.server_url + "/"
             assert "aen_gateway=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0" in (
                 out.headers.get_list("set-cookie")
@@ -154,12 +155,18 @@ def test_a_gateway_that_was_restarted_finishes_a_sign_in(own_site):
         assert browser.get(site.url + back.headers["location"]).status_code == 200
 
 
-def test_https_makes_cookies_secure(own_site):
+@pytest.mark.row(7)
+def test_by_https_cookies_are_secure_and_no_neighbour_can_set_them(own_site):
     site = own_site(public_url="https://apps.example")
     opened = site.open_app()
     with site.client(headers=PAGE | {"Host": "apps.example"}) as browser:
         away = browser.get(opened.url)
-        assert all("; Secure" in cookie for cookie in away.headers.get_list("set-cookie"))
-        browser.get(opened.url, headers=opened.cookie)
+        cookies = away.headers.get_list("set-cookie")
+        assert cookies and all(one.startswith("__Host-aen_") for one in cookies)
+        assert all("; Secure" in one and "; Path=/;" in one for one in cookies)
+        held = {"Cookie": f"__Host-aen_gateway={opened.session}"}
+        assert browser.get(opened.url, headers=held).status_code == 200
+        # The plain name is what a page of another host of this domain can set.
+        assert browser.get(opened.url, headers=opened.cookie).status_code == 302
     fields = dict(opened.app.seen[0].headers)
     assert (fields["x-forwarded-proto"], fields["x-forwarded-host"]) == ("https", "apps.example")

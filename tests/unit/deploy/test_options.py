@@ -68,6 +68,23 @@ def test_what_is_no_address_of_a_site_is_refused_by_name(url):
         read(AEN_PUBLIC_URL=url)
 
 
+def test_a_star_gives_each_app_a_name_where_that_can_be_kept_apart():
+    found = read(AEN_GATEWAY_PUBLIC_URL="https://*.apps.example.org")
+    assert found.gateway_public_url == "https://*.apps.example.org"
+    assert found.gateway_own_url == "https://apps.example.org"
+    assert read(AEN_GATEWAY_PUBLIC_URL="http://*.localhost:8089").gateway_own_url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://*.apps.example.org", "https://apps.*.org", "https://*.*.org", "https://a*.org"]
+)
+def test_a_star_that_cannot_be_used_is_refused_by_name(url):
+    with pytest.raises(Problem, match="AEN_GATEWAY_PUBLIC_URL"):
+        read(AEN_GATEWAY_PUBLIC_URL=url)
+    with pytest.raises(Problem, match="AEN_PUBLIC_URL"):
+        read(AEN_PUBLIC_URL=url)
+
+
 def test_a_secret_may_stand_in_a_file(tmp_path):
     (tmp_path / "password").write_text("from the file\n")
     assert (
