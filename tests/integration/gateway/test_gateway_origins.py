@@ -201,6 +201,7 @@ def test_a_session_that_is_refused_again_and_again_ends_in_a_page_with_a_way_out
             break
         site.server.sessions.clear()
         site.revoke("user", opened.owner)
+        eventually(lambda: tab.get(opened.url, headers=CALL).status_code == 401)
     assert answer.status_code == 400
     assert 'method="post" action="/-/signout"' in answer.text
     # The form ends at the gateway's own name, which the page must allow.
