@@ -1,8 +1,10 @@
 """Making accounts and groups, each with an id that nobody had before."""
 
+import contextlib
 import grp
 import os
 import pwd
+from collections.abc import Callable
 
 from compute_agent.host import passwd
 from compute_agent.host.account_book import Book, Entries
@@ -16,18 +18,21 @@ _TRIES = 20
 def make_person(name: str, book: Book) -> pwd.struct_passwd:
     """Make an account with a home and a group of its own. Raises ``HostError``."""
     _check_place(name)
-    failure = f"The account {name} could not be made"
-    options = ("--create-home", "--user-group", "--shell", "/bin/bash", "--", name)
+    make = ("useradd", "--create-home", "--user-group", "--shell", "/bin/bash", "--uid")
     with book.changing() as entries:
-        entries.accounts[name] = _with_free_id(entries, failure, "useradd", "--uid", options)
+        entries.accounts[name] = _with_free_id(
+            entries, f"The account {name} could not be made", make, name, undo=_remove_person
+        )
     return _made(name)
 
 
 def make_group(name: str, book: Book) -> int:
     """Make a group of a project and return its id. Raises ``HostError``."""
-    failure = f"The group {name} could not be made"
     with book.changing() as entries:
-        entries.groups[name] = _with_free_id(entries, failure, "groupadd", "--gid", ("--", name))
+        entries.groups[name] = _with_free_id(
+            entries, f"The group {name} could not be made", ("groupadd", "--gid"), name,
+            undo=_remove_group,
+        )  # fmt: skip
         return entries.groups[name]
 
 
@@ -75,20 +80,42 @@ def _check_place(name: str) -> None:
 
 
 def _with_free_id(
-    entries: Entries, failure: str, tool: str, option: str, rest: tuple[str, ...]
+    entries: Entries, failure: str, make: tuple[str, ...], name: str, *, undo: Callable[[str], None]
 ) -> int:
-    """Run a tool with an id that nobody ever had, and return the id."""
+    """Make ``name`` with an id that nobody ever had, and return the id."""
     for _ in range(_TRIES):
         number = free_id(entries)
         try:
-            run(failure, tool, option, str(number), *rest)
+            run(failure, *make, str(number), "--", name)
         except Failed as failed:
             if failed.code != _ID_TAKEN:
                 raise
-            entries.retired.append(number)  # somebody else was faster
         else:
-            return number
+            if _has_one_name(number):
+                return number
+            # The tools look for an id before they take the lock: somebody else took it as well.
+            undo(name)
+        entries.retired.append(number)
     raise HostError(f"{failure}: other programs take every free id.")
+
+
+def _has_one_name(number: int) -> bool:
+    """Say whether just one account, if any, has this uid, and just one group this gid."""
+    accounts = [entry for entry in pwd.getpwall() if entry.pw_uid == number]
+    groups = [entry for entry in grp.getgrall() if entry.gr_gid == number]
+    return len(accounts) <= 1 and len(groups) <= 1
+
+
+def _remove_person(name: str) -> None:
+    run(f"The account {name} could not be removed", "userdel", "--force", "--remove", "--", name)
+    with contextlib.suppress(KeyError):
+        grp.getgrnam(name)
+        _remove_group(name)
+
+
+def _remove_group(name: str) -> None:
+    # By force: for the tool it is the first group of whoever has the same id.
+    run(f"The group {name} could not be removed", "groupdel", "--force", "--", name)
 
 
 def _made(name: str) -> pwd.struct_passwd:
