@@ -31,6 +31,15 @@ def test_a_restriction_is_kept_by_every_pass(team):
         assert team.may(team.mira, "write", file)
 
 
+def test_whom_a_right_was_given_is_not_kept_from_what_all_may_read(team):
+    shared, public = team.make("shared/report.txt"), team.path / "public/report.txt"
+    public.parent.mkdir()
+    os.link(shared, public)
+    team.secure(overrides=(team.override("shared", team.otto, "rwx"),))
+    assert team.may(team.otto, "read", public)
+    assert not team.may(team.otto, "write", public)
+
+
 def test_an_extra_right_is_kept_for_somebody_who_is_not_in_the_team(team):
     report, secret = team.make("shared/deep/report.txt"), team.make("notes/plan.txt")
     overrides = (team.override("shared", team.otto, "r-x"),)

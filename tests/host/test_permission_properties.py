@@ -119,7 +119,7 @@ class Tree(dict):
         info = os.lstat(full)
         if stat.S_ISDIR(info.st_mode):
             self[path] = info
-            for name in os.listdir(full):
+            for name in sorted(os.listdir(full)):
                 self._read(os.path.join(path, name))
         elif stat.S_ISREG(info.st_mode):
             self[path] = info

@@ -14,7 +14,7 @@ from compute_agent.host.rights import Wanted, wanted
 
 PUBLIC = b"public"
 #: Changes when the same rules come to mean something else, so that nothing remembered counts.
-_VERSION = 1
+_VERSION = 2
 
 #: Whether everyone may read; (uid, rights) of those for whom an override holds; and whether it is
 #: closed to all but the owners of entries. A plain tuple, because it is sent to other processes.
@@ -101,10 +101,10 @@ class Policy:
             return CLOSED
         uids = {uid for _, rights, _ in every for uid, _ in rights}
         rights = dict.fromkeys(uids, 7)
-        for _, granted, _ in every:
+        for public, granted, _ in every:
             here = dict(granted)
             for uid in uids:
-                rights[uid] &= here.get(uid, self._base.get(uid, 0))
+                rights[uid] &= here.get(uid, self._base.get(uid, _of_others(public)))
         return all(public for public, _, _ in every), named(rights.items()), False
 
     def may_own(self, uid: int, context: Context) -> bool:
@@ -139,14 +139,15 @@ class Policy:
         return found
 
     def _directory(self, context: Context, own: bool) -> Wanted:
-        other = 5 if context[0] else 1
+        other = _of_others(context[0])
         # Also the owner is named, or could not write what a member makes in it.
         default = self._acl(context, False, 7, other)
         setgid = 0 if self.rules.group is None else stat.S_ISGID
         return wanted(self._acl(context, own, 7, other), default, setgid)
 
     def _file(self, context: Context, own: bool, execute: int) -> Wanted:
-        return wanted(self._acl(context, own, 6 | execute, (4 if context[0] else 0) | execute))
+        other = _of_others(context[0]) & (6 | execute)
+        return wanted(self._acl(context, own, 6 | execute, other))
 
     def _acl(self, context: Context, own: bool, rights: int, other: int) -> Acl:
         if context[2]:
@@ -164,3 +165,8 @@ class Policy:
             named((uid, granted & rights) for uid, granted in users.items()),
             named((gid, granted & rights) for gid, granted in rules.groups),
         )
+
+
+def _of_others(public: bool) -> int:
+    """Return what everybody may: to pass through, and where it is public to read."""
+    return 5 if public else 1
