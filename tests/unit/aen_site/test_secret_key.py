@@ -51,7 +51,9 @@ def test_a_secret_that_others_can_read_stops_the_start(file, tmp_path, mode):
 
 
 @pytest.mark.parametrize(
-    "value", ["django-insecure-" + secrets.token_urlsafe(48), "x" * 40, "changeme" * 5, "\0" * 40]
+    "value",
+    ["django-insecure-" + secrets.token_urlsafe(48), "x" * 40, "changeme" * 5, "\0" * 40],
+    ids=["as Django begins one", "x", "changeme", "zeros"],
 )
 def test_a_default_secret_stops_the_start(file, tmp_path, value, monkeypatch):
     file.write_text(value)
