@@ -16,10 +16,13 @@ run:  ## set up what is missing and run the site in the foreground
 dev:
 	$(DEV)
 
+# Two at a time: many tests wait more than they compute. ARGS="-n 0" has one process, as for --pdb.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
 test: dev  ## run every test; what the machine cannot do is skipped with the reason
 	@$(BIN)/python -m deploy.system_packages
-	@$(BIN)/python -m pytest $(ARGS)
-	@AEN_TEST_DATABASE_URL=postgresql $(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
+	@AEN_TEST_DATABASE_URL=postgresql $(PYTEST) $(ARGS)
 
 check: dev  ## lint, types, import contracts, migrations, docs
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import pytest
 from django.conf import settings as django_settings
 from hypothesis import settings
 
+from tests import service_account, side_by_side
 from tests.postgresql import PostgreSQL, why_not
 
 # The same examples in every run; `--hypothesis-profile=thorough` tries others, and many more.
@@ -16,6 +17,7 @@ settings.load_profile("same")
 
 def pytest_collection_modifyitems(config, items):
     """On another database than the usual one, run what touches a database, and nothing else."""
+    side_by_side.arrange(items)
     if not django_settings.TEST_DATABASE:
         return
     other = [item for item in items if not _touches_the_database(item)]
@@ -27,6 +29,12 @@ def _touches_the_database(item):
     slow = item.get_closest_marker("browser") or item.get_closest_marker("host")
     marked = item.get_closest_marker("django_db")
     return not slow and (marked or {"db", "transactional_db"} & set(item.fixturenames))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop():
+    with service_account.kept_as_it_was():
+        return (yield)
 
 
 def pytest_sessionfinish(session, exitstatus):

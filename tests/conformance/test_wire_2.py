@@ -42,7 +42,7 @@ def real(place):
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        eventually((place / "agent.sock").is_socket, 30)
+        eventually((place / "agent.sock").is_socket, 60)
         yield place / "agent.sock"
     finally:
         agent.terminate()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 
+from tests import service_account
 from tests.places import KEPT
 
 CHECKOUT = Path(__file__).parents[2]
@@ -57,11 +58,12 @@ class Site:
         self.people = {}
         self.printed = []
         self.process = None
-        self.had_service_account = _has_account("aen")
+        self.left = contextlib.ExitStack()
 
     # --- up and down ---------------------------------------------------------------------------
 
     def __enter__(self):
+        self.left.enter_context(service_account.kept_as_it_was())
         try:
             self.start()
         except BaseException:
@@ -74,8 +76,7 @@ class Site:
         for name in self.people.values():
             if ROOT and _has_account(name):
                 subprocess.run(["userdel", "--remove", name], capture_output=True, check=False)
-        if ROOT and not self.had_service_account and _has_account("aen"):
-            subprocess.run(["userdel", "aen"], capture_output=True, check=False)
+        self.left.close()
         shutil.rmtree(self.home, ignore_errors=True)
 
     @property

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import service_account
 from tests.places import KEPT
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -153,22 +154,13 @@ class Site:
         return found
 
 
-def has_account(name):
-    try:
-        return pwd.getpwnam(name)
-    except KeyError:
-        return None
-
-
 @pytest.fixture(scope="module")
 def site():
-    had_account = has_account("aen")
-    found = Site()
-    yield found
-    found.end()
+    with service_account.kept_as_it_was():
+        found = Site()
+        yield found
+        found.end()
     shutil.rmtree(found.home, ignore_errors=True)
-    if ROOT and not had_account and has_account("aen"):
-        subprocess.run(["userdel", "aen"], capture_output=True, check=False)
 
 
 def test_it_says_as_whom_apps_run(site):
