@@ -13,6 +13,7 @@ import uvicorn
 from .config import ConfigError, load, read_secret
 from .consumers.websocket import MAX_MESSAGE
 from .express import Connection
+from .limits.host import raise_open_files
 
 
 def main() -> int:
@@ -28,6 +29,7 @@ def main() -> int:
     except ConfigError as error:
         print(f"The gateway does not start. {error}", file=sys.stderr)  # noqa: T201
         return 78  # EX_CONFIG
+    raise_open_files()
     uvicorn.run(
         "gateway.asgi:application",
         host=os.environ.get("AEN_BIND", "127.0.0.1"),

@@ -73,6 +73,7 @@ class Access:
         self._remembered: dict[AccessQuestion, _Remembered] = {}
         self._asking: dict[AccessQuestion, asyncio.Task[_Answered]] = {}
         self._open: dict[AccessQuestion, dict[Open, Grant]] = {}
+        self._open_of: dict[str, int] = {}
         self._generation = 0
         self.hits = 0
         self.misses = 0
@@ -85,6 +86,10 @@ class Access:
             self.hits += 1
             return remembered.grant
         return None
+
+    def was_granted(self, question: AccessQuestion) -> bool:
+        """Return whether it was granted lately, though perhaps too long ago to pass."""
+        return question in self._remembered
 
     async def ask(self, question: AccessQuestion) -> AccessAnswer:
         """Return the server's answer, shared with all who ask the same at the time.
@@ -148,18 +153,30 @@ class Access:
         if held is None:
             held = self._open[question] = {}
         held[thing] = grant
+        self._open_of[grant.user] = self._open_of.get(grant.user, 0) + 1
 
     def release(self, question: AccessQuestion, thing: Open) -> None:
         """Take ``thing`` off the register; it may be gone already."""
         held = self._open.get(question)
         if held is not None:
-            held.pop(thing, None)
+            grant = held.pop(thing, None)
+            if grant is not None:
+                self._closed(grant.user)
             if not held:
                 del self._open[question]
 
+    def _closed(self, user: str) -> None:
+        self._open_of[user] -= 1
+        if not self._open_of[user]:
+            del self._open_of[user]
+
     @property
     def open_count(self) -> int:
-        return sum(len(held) for held in self._open.values())
+        return sum(self._open_of.values())
+
+    def open_of(self, user: str) -> int:
+        """Return how many answers and sockets of ``user`` are open."""
+        return self._open_of.get(user, 0)
 
     # --- revocation ------------------------------------------------------------------------------
 

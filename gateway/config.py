@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from .forwarding import Proxies
+from .limits import Settings as Limits
 from .protocol.origins import has_origins, own_address, wrong_star
 
 Url = Annotated[str, Meta(pattern=r"\Ahttps?://[^/?#\s]+\Z")]
@@ -47,6 +48,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     #: Serve sessions already granted below ASGI; without, all goes through the consumers.
     express: bool = True
+    #: What one person, or one address, may take.
+    limits: Limits = Limits()
     #: File of the secret that ``/-/metrics`` is shown for, as ``Authorization: Bearer``.
     metrics_token_file: str | None = None
     #: Proxies in front, whose ``X-Forwarded-*`` are believed: addresses, networks, or ``unix``.

@@ -11,6 +11,7 @@ from .accesslog import AccessLog
 from .config import Config, read_secret
 from .entry import Entry
 from .gate import Gate
+from .limits import Door, Limits
 from .metrics import Metrics
 from .nodes import NodeDown, NodeRefused, plain_client
 from .signin import SignIn
@@ -34,8 +35,10 @@ class Gateway:
         )
         self.signin = SignIn(config, self._client, credential)
         self.tunnel = Tunnel(config.server, credential, self.access, config.tls)
+        self.limits = Limits(config.limits)
+        self.door: Door | None = None
         self.entry = Entry(config)
-        self.gate = Gate(config, self.access, self.signin, self.entry)
+        self.gate = Gate(config, self.access, self.signin, self.entry, self.limits)
         self.metrics = Metrics()
         self.pool = Pool()
         self.log = log or AccessLog()

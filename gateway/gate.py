@@ -28,6 +28,7 @@ from .forwarding import (
     same_origin,
     split_query,
 )
+from .limits import Limits, Over
 from .owncookies import SignInLoop
 from .pages import Page
 from .protocol import AccessAnswer, AccessQuestion, Grant
@@ -38,6 +39,8 @@ Scope = Mapping[str, Any]
 
 # TRACE gives back what our cookies are stripped from, CONNECT asks for a way to anywhere.
 _NOT_FOR_APPS = frozenset(("TRACE", "CONNECT"))
+# An app that does not run and a server that is away say nothing about who asks.
+_NOT_THEIR_DOING = frozenset((409, 503))
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -66,14 +69,18 @@ class TurnedAway(Exception):
 class Gate:
     """Decides about requests for apps, without doing anything to them."""
 
-    def __init__(self, config: Config, access: Access, signin: SignIn, entry: Entry) -> None:
+    def __init__(
+        self, config: Config, access: Access, signin: SignIn, entry: Entry, limits: Limits
+    ) -> None:
         self._config = config
         self._access = access
         self._signin = signin
         self._entry = entry
         self._secure = config.public_scheme == b"https"
         self._origins = config.has_origins
+        self._limits = limits
         self._proxies = Proxies(config.trusted_proxies)
+        self.trusts = self._proxies.trusts
         self._place_of = Hosts(config.public_url, config.names).place
 
     def sender(self, scope: Scope, sent: Sent) -> Sender:
@@ -96,6 +103,14 @@ class Gate:
 
     async def admit(self, scope: Scope) -> Admitted:
         """Return what the request may reach; raises ``TurnedAway``."""
+        try:
+            return await self._admit(scope)
+        except TurnedAway as turned:
+            if isinstance(turned.__cause__, Over):
+                self._limits.refused[turned.__cause__.name] += 1
+            raise
+
+    async def _admit(self, scope: Scope) -> Admitted:
         if scope["http_version"] not in ("1.0", "1.1"):
             raise TurnedAway(pages.bad_request("The request is of no version that is spoken here."))
         try:
@@ -106,7 +121,7 @@ class Gate:
         place = self.place(sender)
         path = self._path(scope, place)
         question = self._question(scope, path, sent, place)
-        grant = self._access.known(question) or await self._ask(scope, sender, path, question)
+        grant = self._access.known(question) or await self._asked(scope, sender, path, question)
         return self._admitted(scope, Admitted(path, sent, sender, question, grant))
 
     def remembered(self, scope: Scope, sent: Sent) -> Admitted | None:
@@ -126,6 +141,11 @@ class Gate:
     def _admitted(self, scope: Scope, admitted: Admitted) -> Admitted:
         if admitted.grant.token is None or admitted.question.bearer is None:
             self._check_origin(scope, admitted.sent, admitted.sender)
+        user = admitted.grant.user
+        try:
+            self._limits.person(user, self._access.open_of(user))
+        except Over as over:
+            raise _told(over) from over
         return admitted
 
     def _path(self, scope: Scope, place: Place) -> AppPath:
@@ -162,6 +182,22 @@ class Gate:
         if raw == b"/" or is_project_path(raw):
             return TurnedAway(location=self._config.server_public + raw.decode("ascii"))
         return TurnedAway(pages.not_found())
+
+    async def _asked(
+        self, scope: Scope, sender: Sender, path: AppPath, question: AccessQuestion
+    ) -> Grant:
+        """Ask the server, unless too many questions of that address were refused."""
+        if not self._access.was_granted(question):
+            try:
+                self._limits.address(sender.client)
+            except Over as over:
+                raise _told(over) from over
+        try:
+            return await self._ask(scope, sender, path, question)
+        except TurnedAway as turned:
+            if turned.page is None or turned.page.status not in _NOT_THEIR_DOING:
+                self._limits.turned_away(sender.client)
+            raise
 
     async def _ask(
         self, scope: Scope, sender: Sender, path: AppPath, question: AccessQuestion
@@ -267,6 +303,11 @@ class Gate:
 def _is_page_load(scope: Scope) -> bool:
     wanted = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
     return wanted and pages.wants_html(scope["headers"])
+
+
+def _told(over: Over) -> TurnedAway:
+    """Return what to say to who is over a limit."""
+    return TurnedAway(pages.too_many(str(over), over.seconds))
 
 
 def _is_public_host(config: Config, host: bytes) -> bool:

@@ -3,10 +3,15 @@
 A few integers that are added to; nothing here costs a request more than that.
 """
 
+import asyncio
+import os
+import resource
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 from .access import Access
+from .limits import Limits
 
 #: Upper bounds in seconds of the buckets that durations are counted in.
 BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)
@@ -54,12 +59,13 @@ class Metrics:
                     return
             self._buckets[-1] += 1
 
-    def text(self, access: Access, traffic: Traffic) -> str:
+    def text(self, access: Access, traffic: Traffic, limits: Limits) -> str:
         """Return all of it."""
         requests = [
             (f'{{way="{way}",status="{status}"}}', count)
             for (way, status), count in sorted(self._requests.items())
         ]
+        refused = [(f'{{limit="{name}"}}', n) for name, n in sorted(limits.refused.items())]
         lines = [
             *_metric("requests_total", "counter", requests),
             *_metric("request_seconds", "histogram", self._histogram()),
@@ -71,6 +77,8 @@ class Metrics:
                 ('{direction="from"}', traffic.received),
                 ('{direction="to"}', traffic.sent),
             ]),
+            *_metric("refused_total", "counter", refused),
+            *_metric("delayed_total", "counter", [("", limits.turns.delayed)]),
         ]  # fmt: skip
         return "\n".join([*lines, ""])
 
@@ -81,6 +89,20 @@ class Metrics:
             yield f'_bucket{{le="{bound}"}}', total
         yield "_sum", self._seconds
         yield "_count", total
+
+
+def process() -> str:
+    """Return what of this process and its loop would show a leak, by the names that are usual for it."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    files = len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - names are all that is wanted
+    gauges = {
+        "aen_gateway_tasks": len(asyncio.all_tasks()),
+        "process_open_fds": files,
+        "process_max_fds": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "process_resident_memory_bytes": pages * os.sysconf("SC_PAGE_SIZE"),
+    }
+    lines = [f"# TYPE {name} gauge\n{name} {value}\n" for name, value in gauges.items()]
+    return "".join(lines)
 
 
 def _metric(name: str, kind: str, values: Iterable[tuple[str, float]]) -> list[str]:

@@ -161,6 +161,26 @@ def bad_origin() -> Page:
     )
 
 
+def too_slow() -> Page:
+    return Page(
+        408,
+        "too_slow",
+        "The upload stood still",
+        ("Too little of it came for too long. Nothing of it may have been kept; send it again.",),
+    )
+
+
+def too_many(detail: str, seconds: int) -> Page:
+    return Page(
+        429,
+        "too_many",
+        "Too much at once",
+        (detail, "This page tries again by itself."),
+        (Action("Try now", ""),),
+        retry=seconds,
+    )
+
+
 def failed() -> Page:
     return Page(
         500,

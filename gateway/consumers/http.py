@@ -83,6 +83,7 @@ class _Exchange(Passage):
         access.hold(admitted.question, admitted.grant, self)
         try:
             await self._begin_body()
+            await self.gateway.limits.turns.mine(self.user)
             try:
                 await self._attempt(admitted, again=False)
             except _Stale:
@@ -185,6 +186,7 @@ class _Exchange(Passage):
             body = response.take()
             if body:
                 await self._send({"type": "http.response.body", "body": body, "more_body": True})
+                await self.gateway.limits.turns.mine(self.user)
             await self._read_more(stream, response)
         self.finished = True
         await self._send({"type": "http.response.body", "body": response.take()})

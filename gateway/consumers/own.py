@@ -26,6 +26,7 @@ from ..forwarding import (
     same_origin,
 )
 from ..gate import Scope, TurnedAway, plain_cookies
+from ..metrics import process
 from ..pages import Action, Page
 from ..protocol import AccessQuestion
 from ..signin import CALLBACK, SIGNOUT, ServerSilent, SignInError
@@ -44,7 +45,8 @@ class OwnConsumer(AsyncConsumer):
             await _send_json(send, 200 if ready else 503, _health(gateway))
             return
         if scope["raw_path"] == b"/-/metrics" and _may_count(gateway, scope):
-            text = gateway.metrics.text(gateway.access, gateway.pool.traffic())
+            text = gateway.metrics.text(gateway.access, gateway.pool.traffic(), gateway.limits)
+            text += process()
             await _send(send, 200, b"text/plain; version=0.0.4", text.encode())
             return
         try:

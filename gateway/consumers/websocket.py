@@ -180,6 +180,7 @@ class _Socket(Passage):
             if self._app.close_rcvd is not None or self._app.parser_exc is not None:
                 return
             await stream.drain()
+            await self.gateway.limits.turns.mine(self.user)
 
     async def _to_client(self, event: object) -> None:
         if not isinstance(event, Frame) or event.opcode in (
@@ -223,6 +224,7 @@ class _Socket(Passage):
                 self._app.send_binary(message["bytes"])
             self._flush(stream)
             await stream.drain()
+            await self.gateway.limits.turns.mine(self.user)
 
     def _client_closed(self, message: dict[str, object], stream: Splice) -> None:
         code = message.get("code", 1005)

@@ -10,6 +10,8 @@ from ..answers import own_answer
 from ..core import Gateway
 from ..forwarding import BadRequest, framing_of, serialize_head
 from ..gate import TurnedAway
+from ..limits import Door, Upload
+from ..limits.host import watch_peer
 from ..pages import Page
 from ..signin import SIGNOUT
 from .exchange import Exchange
@@ -35,6 +37,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = -1  # of a head that is not whole; -1 if there is none
         self._head_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
+        self._upload: Upload | None = None
 
     # --- asyncio.Protocol ------------------------------------------------------------------------
 
@@ -42,6 +45,13 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._wait_for_request()
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
+        limits = self.gateway.limits
+        watch_peer(transport.get_extra_info("socket"), limits.settings.reader_seconds)
+        if self.gateway.door is None:
+            self.gateway.door = Door(limits.settings, self.connections, self.gateway.gate.trusts)
+        if not self.gateway.door.admits(self.client[0] if self.client else ""):
+            limits.refused["connections"] += 1
+            self._refuse(pages.too_many("Too many connections are open.", 5))
 
     def data_received(self, data: bytes) -> None:
         if self._exchange is not None:
@@ -59,6 +69,8 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._head_bytes >= 0 and self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        elif self._parsing and self._head_bytes < 0:
+            self.body_comes()
 
     def _refuse(self, page: Page) -> None:
         status, fields, body = own_answer(self.gateway, [], TurnedAway(page))
@@ -107,6 +119,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._end_head()
+        self.body_came()
 
     def shutdown(self) -> None:
         if self._exchange is None:
@@ -128,6 +141,11 @@ class Connection(HttpToolsProtocol):
             raise BadRequest("A WebSocket's handshake has no body.")
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        if self._upload is not None:
+            self._upload.came += len(body)
+        super().on_body(body)
+
     def _end_head(self) -> None:
         self._head_bytes = -1
         if self._head_timer is not None:
@@ -136,7 +154,45 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._parsing = False
+        self.body_came()
         super().on_message_complete()
+
+    # --- bodies that must make progress ----------------------------------------------------------
+
+    def body_comes(self) -> None:
+        """A head came whose body, if there is one, has not all come: watch that it does."""
+        settings = self.gateway.limits.settings
+        if settings.upload_seconds and self._upload is None:
+            self._upload = Upload(settings, self.transport.is_reading, self._stood_still)
+
+    def more_came(self, size: int) -> None:
+        """So many bytes of it came."""
+        if self._upload is not None:
+            self._upload.came += size
+
+    def body_came(self) -> None:
+        """It is whole, or nobody waits for it any more."""
+        if self._upload is not None:
+            self._upload.stop()
+            self._upload = None
+
+    def _stood_still(self) -> None:
+        self.gateway.limits.refused["upload"] += 1
+        page = pages.too_slow()
+        if self._exchange is not None:
+            self._exchange.turn_away(page)
+        elif self.cycle is None or not self.cycle.response_started:
+            self._refuse(page)
+        else:
+            self.transport.abort()
+
+    @property
+    def idle(self) -> float | None:
+        """Since when no request is under way, by the loop's clock; ``None`` if one is."""
+        busy = self._exchange is not None or not (
+            self.cycle is None or self.cycle.response_complete
+        )
+        return None if busy else self._idle_since
 
     # --- for the exchange ------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from ..forwarding import (
     to_client,
 )
 from ..gate import Admitted, TurnedAway
+from ..pages import Page
 from ..upstream import AppResponse, AppUnreachable, Splice
 from .head import SWITCH, Head
 from .socket import Socket
@@ -37,7 +38,7 @@ class Exchange:
 
     __slots__ = (
         "_admitted", "_again", "_began", "_client", "_coded", "_connecting", "_data", "_head",
-        "_key", "_response", "_status", "_stream", "_unsent", "last",
+        "_key", "_response", "_status", "_stream", "_turns", "_unsent", "_waiting", "last",
     )  # fmt: skip
 
     def __init__(self, client: "Connection", head: Head, admitted: Admitted, data: bytes) -> None:
@@ -55,11 +56,28 @@ class Exchange:
         self._status = 0
         self._coded = False  # the answer goes out in chunks
         self.last = False  # close after this one
+        self._turns = client.gateway.limits.turns
+        self._waiting = False  # for a turn of the loop in which it may begin
 
     def begin(self) -> None:
-        """Send the request to the app, on an idle connection if there is one."""
+        """Send the request to the app as soon as it is its person's turn."""
         gateway = self._client.gateway
         gateway.access.hold(self._admitted.question, self._admitted.grant, self)
+        if self._turns.take(self._admitted.grant.user):
+            self._go()
+            return
+        self._waiting = True
+        self._client.transport.pause_reading()
+        self._turns.wait(self._admitted.grant.user, self._go_later)
+
+    def _go_later(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._client.transport.resume_reading()
+            self._go()
+
+    def _go(self) -> None:
+        gateway = self._client.gateway
         stream = gateway.pool.take(self._key, fresh=not self._again)
         if stream is not None:
             self._send(stream)
@@ -99,6 +117,8 @@ class Exchange:
         self._unsent = whole - len(data)
         self._stream, stream.receiver = stream, self
         stream.write(request + data[head.size :])
+        if self._unsent:
+            self._client.body_comes()
         self._client.resume()
         self._client.hold(behind)
 
@@ -122,6 +142,10 @@ class Exchange:
             return
         part = data[: self._unsent]
         self._unsent -= len(part)
+        if not self._unsent:
+            self._client.body_came()
+        else:
+            self._client.more_came(len(part))
         if self._stream is not None:
             self._stream.write(part)
             self._client.hold(data[len(part) :])
@@ -162,6 +186,20 @@ class Exchange:
             self._client.transport.write(head + body if head else body)
         if complete:
             self._finish()
+        elif body and not self._turns.take(self._admitted.grant.user):
+            self._pause_stream()
+
+    def _pause_stream(self) -> None:
+        """Read no more of the answer until it is its person's turn again."""
+        stream = self._stream
+        assert stream is not None
+
+        def go_on() -> None:
+            if self._stream is stream and not self._client.flow.write_paused:
+                stream.resume_reading()
+
+        stream.pause_reading()
+        self._turns.wait(self._admitted.grant.user, go_on)
 
     def _begin_answer(self) -> bytes:
         """Return the head of the answer; raises ``AppUnreachable`` if it cannot be passed on."""
@@ -234,16 +272,24 @@ class Exchange:
 
     def revoke(self) -> None:
         """End now, because the grant is gone."""
+        self.turn_away(pages.forbidden("Your access has ended."))
+
+    def turn_away(self, page: Page) -> None:
+        """End now, and say why; an answer that has begun can only be cut off."""
         begun = bool(self._status)
-        self._cancel()
-        self._end_stream()
-        self._answer(TurnedAway(pages.forbidden("Your access has ended.")))
+        if self._is_under_way():
+            self._cancel()
+            self._end_stream()
+            self._answer(TurnedAway(page))
         if begun:
             self._client.transport.abort()
 
+    def _is_under_way(self) -> bool:
+        return self._stream is not None or self._connecting is not None or self._waiting
+
     def client_lost(self) -> None:
         """The browser went away, and so ends the app's work for it."""
-        if self._stream is None and self._connecting is None:
+        if not self._is_under_way():
             return
         self._cancel()
         self._end_stream()
@@ -270,6 +316,7 @@ class Exchange:
         socket.begin(client.transport, client.server_state, early)
 
     def _cancel(self) -> None:
+        self._waiting = False
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None

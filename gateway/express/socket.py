@@ -33,6 +33,8 @@ class Socket:
         "_path",
         "_stream",
         "traffic",
+        "turns",
+        "user",
     )
 
     def __init__(self, gateway: Gateway, admitted: Admitted, stream: Splice, path: bytes) -> None:
@@ -40,6 +42,8 @@ class Socket:
         self._admitted = admitted
         self._stream = stream
         self.traffic = stream.traffic
+        self.turns = gateway.limits.turns
+        self.user = admitted.grant.user
         self._path = path
         self._began = time.monotonic()
         self._browser = _Browser(self)
@@ -87,10 +91,39 @@ class Socket:
         gateway.note("express", who, ("WEBSOCKET", self._path), 101, seconds)
 
 
-class _Browser(Side):
+class _Shared(Side):
+    """A side that reads in the turns of its person."""
+
     def __init__(self, socket: Socket) -> None:
         super().__init__()
         self._socket = socket
+        self.full = False
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        socket = self._socket
+        if not socket.turns.take(socket.user) and self.transport is not None:
+            if not self.transport.is_closing():
+                self.transport.pause_reading()
+            socket.turns.wait(socket.user, self._go_on)
+
+    def _go_on(self) -> None:
+        other = cast("_Shared | None", self._other)
+        if self.transport and not self.transport.is_closing() and not (other and other.full):
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        self.full = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.full = False
+        super().resume_writing()
+
+
+class _Browser(_Shared):
+    def __init__(self, socket: Socket) -> None:
+        super().__init__(socket)
         self.open: set[object] = set()
 
     def data_received(self, data: bytes) -> None:
@@ -107,10 +140,9 @@ class _Browser(Side):
         self._socket.end(RESTART)
 
 
-class _App(Side):
+class _App(_Shared):
     def __init__(self, socket: Socket) -> None:
-        super().__init__()
-        self._socket = socket
+        super().__init__(socket)
         self.frames = Frames()
 
     def data_received(self, data: bytes) -> None:

@@ -53,7 +53,8 @@ class Proxies:
         names = set(trusted)
         self._unix = UNIX in names
         self._networks = [ip_network(name) for name in sorted(names - {UNIX})]
-        self._trusts = lru_cache(1024)(self._is_trusted)
+        #: Whether an address, or ``unix``, is that of such a proxy.
+        self.trusts = lru_cache(1024)(self._is_trusted)
         self._none = not names
 
     def sender(self, peer: str | None, said: Said, host: bytes, scheme: bytes) -> Sender:
@@ -61,7 +62,7 @@ class Proxies:
 
         ``host`` and ``scheme`` count where no trusted proxy says another.
         """
-        if self._none or said is _NOTHING or not self._trusts(peer or UNIX):
+        if self._none or said is _NOTHING or not self.trusts(peer or UNIX):
             return Sender(peer or UNIX, scheme, host)
         told = said.scheme.lower()
         return Sender(
@@ -78,7 +79,7 @@ class Proxies:
             if address is None:
                 break
             client = str(address)
-            if not self._trusts(client):
+            if not self.trusts(client):
                 break
         return client
 

@@ -64,6 +64,7 @@ class GatewayProcess:
             "AEN_GATEWAY_CONFIG": str(self._place / "gateway.json"),
             "AEN_GATEWAY_PORT": str(self.port),
             "DJANGO_SETTINGS_MODULE": "gateway.settings",
+            "AEN_BIND": os.environ.get("AEN_BIND", "127.0.0.1"),
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -1,11 +1,13 @@
 """What Prometheus reads."""
 
 from gateway.access import Access
+from gateway.limits import Limits, Settings
 from gateway.metrics import Metrics, Traffic
 
 
 def text(metrics):
-    return metrics.text(Access(None, max_ttl=1, grace=0), Traffic()).splitlines()
+    access, limits = Access(None, max_ttl=1, grace=0), Limits(Settings())
+    return metrics.text(access, Traffic(), limits).splitlines()
 
 
 def test_requests_are_counted_by_way_and_status():
