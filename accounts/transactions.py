@@ -9,8 +9,8 @@ does elsewhere than in the database waits for ``after_commit``.
 import functools
 import random
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, connection, transaction
@@ -76,3 +76,31 @@ def _may_succeed_later(error: DatabaseError) -> bool:
 def after_commit(action: Callable[[], object]) -> None:
     """Run ``action`` once the change it announces can be seen by others."""
     transaction.on_commit(action)
+
+
+@contextmanager
+def one_moment() -> Iterator[None]:
+    """Read all of the database as it is now, while others go on writing.
+
+    Not on MongoDB, which ends after a minute what sees one moment: there it is as good as no block.
+    """
+    if connection.vendor == "mongodb":
+        yield
+        return
+    connection.ensure_connection()
+    usual = getattr(connection, "transaction_mode", None)
+    if connection.vendor == "sqlite":
+        connection.transaction_mode = "DEFERRED"  # the usual one waits for the lock to write
+    try:
+        with transaction.atomic():
+            if connection.vendor == "postgresql":
+                connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield
+    finally:
+        if connection.vendor == "sqlite":
+            connection.transaction_mode = usual
+
+
+def filling() -> AbstractContextManager[object]:
+    """Write a whole site, or nothing of it; on MongoDB, for the same reason, in parts."""
+    return nullcontext() if connection.vendor == "mongodb" else atomic()

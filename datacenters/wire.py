@@ -8,12 +8,12 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import msgspec
 from django.utils import timezone
 
+from accounts.storable import without_nul
 from compute_agent.protocol import (
     AppStatus,
     Command,
@@ -95,17 +95,7 @@ def storable(data: str | bytes) -> str | bytes:
     Raises ``ValueError`` for what is no JSON.
     """
     text = data if isinstance(data, str) else data.decode()
-    return json.dumps(_without_nul(json.loads(text))) if "\\u0000" in text else data
-
-
-def _without_nul(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("\x00", "")
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-    return value
+    return json.dumps(without_nul(json.loads(text))) if "\\u0000" in text else data
 
 
 def receive(gateway: Gateway, message: FromNode | NodeLink | Undelivered) -> None:

@@ -10,7 +10,7 @@ import pwd
 import sys
 from pathlib import Path
 
-from deploy import environment, paths
+from deploy import environment, options, paths
 from deploy.say import Problem, problems_end_it
 
 
@@ -26,8 +26,14 @@ def main(arguments: list[str]) -> None:
 
 
 def settle(layout: paths.Layout) -> None:
-    """Take on the site's environment and the account that its data belongs to."""
+    """Take on the site's environment and the account that its data belongs to.
+
+    A database that is named now goes before the site's own: it may be the one to move to.
+    """
+    database = options.secret(os.environ, "AEN_DATABASE_URL")
     os.environ.update(recorded(layout))
+    if database:
+        os.environ["AEN_DATABASE_URL"] = database
     os.umask(0o077)
     become(layout.server)
 

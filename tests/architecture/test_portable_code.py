@@ -175,6 +175,11 @@ def other_vendor(tree: ast.AST, path: str) -> Iterator[int]:
         yield from (n.lineno for n in ast.walk(tree) if getattr(n, "attr", "") == "vendor")
 
 
+def sql(tree: ast.AST, path: str) -> Iterator[int]:
+    find = called("raw", "extra", "RawSQL", "cursor", "RunSQL")
+    yield from find(tree, path) if path != TRANSACTIONS else ()
+
+
 def distinct_on(tree: ast.AST, path: str) -> Iterator[int]:
     return (node.lineno for node, name in calls(tree) if name == "distinct" and node.args)
 
@@ -198,7 +203,7 @@ RULES = [
                              if isinstance(n, ast.Constant) and n.value == "ATOMIC_REQUESTS"),
          "DATABASES['default']['ATOMIC_REQUESTS'] = True"),
     Rule("no SQL", "MongoDB has none.",
-         called("raw", "extra", "RawSQL", "cursor", "RunSQL"), "Project.objects.raw('SELECT 1')"),
+         sql, "Project.objects.raw('SELECT 1')"),
     Rule("no rows are read for update, but where it is said why",
          "MongoDB ignores it; take turns by projects.actions.locking.lock.",
          read_for_update, "Project.objects.select_for_update().get()"),

@@ -27,6 +27,22 @@ def test_what_the_running_server_was_given_is_found(layout):
     assert manage.recorded(layout) == {"AEN_PUBLIC_URL": "http://x"}
 
 
+def test_a_database_that_is_named_goes_before_the_sites_own(layout):
+    recorded = {"AEN_DATABASE_URL": "postgresql://recorded/aen", "AEN_PUBLIC_URL": "http://x"}
+    (layout.etc / "environment.json").write_text(json.dumps(recorded))
+    (layout.home / "url").write_text("sqlite:////elsewhere\n")
+    code = "import sys, os; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
+    code += "from deploy import manage, paths; here = Path(sys.argv[2])\n"
+    code += "manage.settle(paths.Layout(here, here)); print(os.environ['AEN_DATABASE_URL'])"
+    file = {"AEN_DATABASE_URL_FILE": str(layout.home / "url")}
+    for given, used in (({}, "postgresql://recorded/aen"), (file, "sqlite:////elsewhere")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, CHECKOUT, layout.home], env=given,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == used
+
+
 def test_a_home_without_a_site_is_told(layout):
     with pytest.raises(Problem, match="There is no site in"):
         manage.recorded(layout)

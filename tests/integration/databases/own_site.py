@@ -1,0 +1,93 @@
+"""A server of AEN in processes of its own, on whichever database."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+CHECKOUT = Path(__file__).parents[3]
+PATIENCE = 60
+
+
+def until(condition, what, seconds=PATIENCE):
+    """Return what ``condition`` returns once that is true; fail naming ``what`` was waited for."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if found := condition():
+                return found
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+class OwnSite:
+    """The server's commands and processes with a home in ``folder`` and the database of ``url``."""
+
+    def __init__(self, folder, url):
+        self.folder, self.database = folder, url
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.processes = []
+
+    @property
+    def environment(self):
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AEN_", "DJANGO_"))}
+        return kept | {
+            "DJANGO_SETTINGS_MODULE": "aen_site.settings",
+            "AEN_HOME": str(self.folder),
+            "AEN_SECRET_KEY": "only-for-tests-" + "0123456789abcdef" * 2,
+            "AEN_DATABASE_URL": self.database,
+            "AEN_PUBLIC_URL": self.url,
+            "PYTHONPATH": str(CHECKOUT),
+        }
+
+    def run(self, *arguments, code=0):
+        """Run a program of Python, for instance ``"-m", "django", "migrate"``; return its output."""
+        done = subprocess.run(
+            [sys.executable, *arguments], env=self.environment, cwd=self.folder, check=False,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout
+        return done.stdout
+
+    def manage(self, *arguments, code=0):
+        return self.run("-m", "django", *arguments, code=code)
+
+    def start(self, *arguments):
+        """Start a program of Python that goes on; ``end`` ends it."""
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments], env=self.environment, cwd=self.folder,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def serve(self):
+        """Start the server as it is served, and return its process once it answers."""
+        process = self.start("-m", "uvicorn", "aen_site.asgi:application", "--host", "127.0.0.1",
+                             "--port", str(self.port), "--loop", "uvloop", "--http", "httptools",
+                             "--ws", "websockets-sansio", "--no-access-log")  # fmt: skip
+        until(lambda: process.poll() is not None or self.get("/static/none"), "the server")
+        assert process.poll() is None, self.log()
+        return process
+
+    def get(self, path, **more):
+        return httpx.get(self.url + path, timeout=PATIENCE, trust_env=False, **more)
+
+    def log(self):
+        return (self.folder / "log").read_text()
+
+    def end(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                process.wait(PATIENCE)
