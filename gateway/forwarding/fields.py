@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from .cookies import app_cookie
+from .paths import check_path
 from .sender import Sender
 from .types import BadRequest, Header, Headers
 
@@ -36,6 +37,13 @@ _WHOLE_HOST = frozenset(
     (b"alt-svc", b"strict-transport-security", b"clear-site-data", b"public-key-pins",
      b"expect-ct", b"nel", b"report-to")
 )  # fmt: skip
+# What every app's answer says beside its own: other origins neither frame nor embed it, and a page
+# that opens it, or that it opens, gets no hold of it. A second policy can only narrow the first.
+_FRAMES = (b"content-security-policy", b"frame-ancestors 'self'")
+_UNLESS_SAID = (
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin-allow-popups"),
+)
 _BOUND = frozenset((b"set-cookie", b"service-worker-allowed"))
 _NOT_TO_CLIENT = _HOP_BY_HOP | _WHOLE_HOST
 
@@ -159,7 +167,7 @@ def forwarded_fields(sender: Sender) -> Headers:
 
 
 def to_client(headers: Headers, prefix: bytes, status: int = 200, strip: bytes = b"") -> Headers:
-    """Return the app's header fields as the browser may see them.
+    """Return the app's header fields as the browser may see them, and those that guard an app.
 
     ``strip`` is what the app's requests lost of their paths, and its redirects get back.
     """
@@ -179,7 +187,12 @@ def to_client(headers: Headers, prefix: bytes, status: int = 200, strip: bytes =
             out.append((name, _below(strip, value)))
         else:
             out.append((name, value))
-    return out
+    return out if status == 101 else _guarded(out)
+
+
+def _guarded(fields: Headers) -> Headers:
+    names = {name for name, _ in fields}
+    return [*fields, _FRAMES, *(field for field in _UNLESS_SAID if field[0] not in names)]
 
 
 def _below(prefix: bytes, location: bytes) -> bytes:
@@ -192,4 +205,13 @@ def _bound_to_path(name: bytes, value: bytes, prefix: bytes) -> bytes | None:
     """Return the value of a field that could reach beyond the app's path, so that it does not."""
     if name == b"set-cookie":
         return app_cookie(value, prefix)
-    return value if value.strip().startswith(prefix) else None
+    return value if _is_within(value.strip(), prefix) else None
+
+
+def _is_within(path: bytes, prefix: bytes) -> bool:
+    """Return whether a browser finds ``path`` below ``prefix``, dots and all resolved."""
+    try:
+        check_path(path)
+    except BadRequest:
+        return False
+    return path.startswith(prefix)

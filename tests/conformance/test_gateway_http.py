@@ -110,6 +110,20 @@ def test_a_head_without_end_is_refused(talk):
 # --- what reaches the browser --------------------------------------------------------------------
 
 
+@pytest.mark.row(12)
+def test_other_origins_neither_frame_nor_embed_an_app(talk):
+    app, _ = talk.asks()
+    app.says(b"HTTP/1.1 200 OK\r\nContent-Security-Policy: default-src 'self'\r\n"
+             b"Service-Worker-Allowed: " + talk.opened.prefix.encode() + b"../\r\n"
+             b"Cross-Origin-Opener-Policy: same-origin\r\nContent-Length: 2\r\n\r\nok")  # fmt: skip
+    head = talk.browser.hears_head()
+    policies = ["default-src 'self'", "frame-ancestors 'self'"]
+    assert head.all("content-security-policy") == policies
+    assert head["cross-origin-resource-policy"] == "same-origin"
+    assert head["cross-origin-opener-policy"] == "same-origin"
+    assert "service-worker-allowed" not in head
+
+
 def test_fields_of_one_name_come_back_in_their_order(talk):
     app, _ = talk.asks()
     app.says(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX-A: 1\r\nSet-Cookie: b=2; Path=/\r\n"

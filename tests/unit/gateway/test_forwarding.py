@@ -24,6 +24,11 @@ from gateway.forwarding import (
     to_client,
 )
 
+GUARDS = [
+    (b"content-security-policy", b"frame-ancestors 'self'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin-allow-popups"),
+]
 PREFIX = b"/mira/forecast/lab/"
 FORWARDED = [(b"host", b"h"), (b"x-forwarded-for", b"10.0.0.1")]
 
@@ -278,9 +283,14 @@ def test_an_app_sets_cookies_of_its_own_for_its_own_path(given_, kept):
     assert app_cookie(given_, PREFIX) == kept
 
 
+def shown(headers, status=200, strip=b""):
+    """What a browser is sent of an app's fields, less those that guard every app."""
+    return [field for field in to_client(headers, PREFIX, status, strip) if field not in GUARDS]
+
+
 def test_each_cookie_keeps_its_own_field():
     headers = [(b"Set-Cookie", b"a=1"), (b"set-cookie", b"aen_x=1"), (b"set-cookie", b"b=2")]
-    assert [value[:3] for _, value in to_client(headers, PREFIX)] == [b"a=1", b"b=2"]
+    assert [value[:3] for _, value in shown(headers)] == [b"a=1", b"b=2"]
 
 
 @pytest.mark.parametrize(
@@ -289,13 +299,15 @@ def test_each_cookie_keeps_its_own_field():
      b"Strict-Transport-Security", b"Trailer", b"Proxy-Authenticate"],
 )  # fmt: skip
 def test_what_concerns_the_connection_or_the_whole_host_does_not_pass(name):
-    assert to_client([(name, b"x")], PREFIX) == []
+    assert shown([(name, b"x")]) == []
 
 
 def test_a_service_worker_stays_within_its_app():
     field = b"service-worker-allowed"
-    assert to_client([(field, b"/")], PREFIX) == []
-    assert to_client([(field, PREFIX + b"a/")], PREFIX) == [(field, PREFIX + b"a/")]
+    assert shown([(field, b"/")]) == []
+    for beyond in (b"../", b"..", b"a/../../", b"%2e%2e/", b".%2E/", b"..\\", b"\t../"):
+        assert shown([(field, PREFIX + beyond)]) == []
+    assert shown([(field, PREFIX + b"a/")]) == [(field, PREFIX + b"a/")]
 
 
 @pytest.mark.parametrize(
@@ -304,7 +316,7 @@ def test_a_service_worker_stays_within_its_app():
      (b"next", b"next"), (b"//elsewhere", b"//elsewhere"), (b"https://e.org/x", b"https://e.org/x")],
 )  # fmt: skip
 def test_redirects_of_an_app_that_knows_no_prefix_get_it_back(given, passed):
-    [(_, location)] = to_client([(b"location", given)], PREFIX, 302, PREFIX)
+    [(_, location)] = shown([(b"location", given)], 302, PREFIX)
     assert location == passed
 
 
@@ -320,14 +332,24 @@ def test_an_app_that_knows_no_prefix_is_asked_for_what_follows_it(path, target):
 
 def test_a_redirect_passes_unchanged():
     headers = [(b"location", b"http://169.254.169.254/")]
-    assert to_client(headers, PREFIX, 302) == headers
+    assert shown(headers, 302) == headers
 
 
 def test_a_length_is_dropped_where_it_does_not_describe_a_body():
     length = (b"content-length", b"5")
-    assert to_client([length], PREFIX, 200) == [length]
-    assert to_client([length], PREFIX, 304) == []
-    assert to_client([length, (b"transfer-encoding", b"chunked")], PREFIX) == []
+    assert shown([length]) == [length]
+    assert shown([length], 304) == []
+    assert shown([length, (b"transfer-encoding", b"chunked")]) == []
+
+
+@pytest.mark.row(12)
+def test_other_origins_neither_frame_nor_embed_an_app_nor_hold_its_window():
+    assert to_client([], PREFIX) == GUARDS
+    assert to_client([], PREFIX, 101) == []
+    own = [(b"content-security-policy", b"frame-ancestors *"),
+           (b"cross-origin-resource-policy", b"cross-origin"),
+           (b"cross-origin-opener-policy", b"same-origin")]  # fmt: skip
+    assert to_client(own, PREFIX) == [*own, GUARDS[0]], "a second policy narrows the first"
 
 
 # --- where to go after the sign-in ---------------------------------------------------------------
