@@ -93,7 +93,8 @@ class GatewayProcess:
 class Site:
     """A gateway process between a fake server and a fake node.
 
-    With ``origins`` each app has a name of its own below ``localhost``.
+    With ``origins`` each app has a name of its own below ``apps.localhost``: browsers take these for
+    neighbours (one site), as those of a company's domain.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Site:
         self.server_port, self.port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.server_url = f"http://127.0.0.1:{self.server_port}"
-        self.public_url = f"http://*.localhost:{self.port}" if origins else self.url
+        self.public_url = f"http://*.apps.localhost:{self.port}" if origins else self.url
         self._config = {"public_url": self.public_url} | config
         self._apps: list[Served] = []
         self.gateway: GatewayProcess | None = None

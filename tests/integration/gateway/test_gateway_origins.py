@@ -295,7 +295,7 @@ def test_too_many_cookies_are_cleared_for_all_names_too(opened, tab):
     assert answer.status_code == 431
     cleared = answer.headers.get_list("set-cookie")
     assert "big=; Max-Age=0; Path=/" in cleared
-    assert "big=; Max-Age=0; Path=/; Domain=localhost" in cleared
+    assert "big=; Max-Age=0; Path=/; Domain=apps.localhost" in cleared
 
 
 # --- leaving -------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ def test_the_gateways_own_name_shows_no_app(site, opened, tab):
     """Its session would be in reach of what the app's page does."""
     signed_in(tab, opened)
     before = len(opened.app.seen)
-    for name in ("localhost", "127.0.0.1"):
+    for name in ("apps.localhost", "localhost", "127.0.0.1"):
         url = f"http://{name}:{site.port}{opened.prefix}"
         assert tab.get(url).headers["location"] == opened.url
         assert tab.get(f"{url}?token=aen_x").status_code == 302
@@ -358,7 +358,7 @@ def test_a_name_too_long_for_dns_works_as_well(site, tab):
     path = f"/{owner}/{project}/{app}/"
     answer = tab.get(site.own_url + path, follow_redirects=True)
     assert answer.status_code == 409
-    assert answer.url.host == f"{label(owner, project, app)}.localhost"
+    assert answer.url.host == f"{label(owner, project, app)}.apps.localhost"
 
 
 def test_health_is_shown_under_any_name(site):
