@@ -15,6 +15,8 @@ Permission = Literal[
     "manage_team",  # add and remove members, change their roles
     "see_access",  # what is set on files by hand, and what oneself may do with a path and why
     "set_access",  # set and clear that for others, and ask about them
+    "see_environments",  # what is in the project's environments
+    "change_environments",  # make, change and delete environments
     "publish",  # change who can see the project
     "delete",  # delete the project and its files
 ]
@@ -22,13 +24,13 @@ Permission = Literal[
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 PERMISSIONS: Final[tuple[Permission, ...]] = get_args(Permission)
 
+_VIEWER: Final[frozenset[Permission]] = frozenset({"view", "see_access", "see_environments"})
+_EDITOR: Final[frozenset[Permission]] = _VIEWER | {"start", "edit", "change_environments"}
 #: What each role may do. An editor works; a manager runs the team; the owner may end it all.
 MAY: Final[dict[Role, frozenset[Permission]]] = {
-    "viewer": frozenset({"view", "see_access"}),
-    "editor": frozenset({"view", "see_access", "start", "edit"}),
-    "manager": frozenset(
-        {"view", "see_access", "start", "edit", "stop_any", "manage_team", "set_access"}
-    ),
+    "viewer": _VIEWER,
+    "editor": _EDITOR,
+    "manager": _EDITOR | {"stop_any", "manage_team", "set_access"},
     "owner": frozenset(PERMISSIONS),
 }
 #: What a role means on disk, for everyone but the owner.

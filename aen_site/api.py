@@ -14,6 +14,7 @@ from accounts import tokens
 from accounts.errors import ActionError
 from accounts.models import User
 from projects.api import router as projects
+from projects.environments_api import router as environments
 from projects.permissions_api import router as permissions
 
 from .health import messages
@@ -59,6 +60,7 @@ api = NinjaAPI(
     parser=JsonBody(),
 )
 api.add_router("/projects", projects, tags=["projects"])
+api.add_router("/projects", environments, tags=["environments"])
 api.add_router("/projects", permissions, tags=["permissions"])
 
 

@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from accounts.storable import without_nul
 from compute_agent.protocol import (
+    Answer,
     AppStatus,
     Command,
-    Explanation,
     NodeStatus,
     Snapshot,
     decode_report,
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 #: A command for a node; ``id`` names it if it can't be delivered.
 Due = tuple[Node, str, Command]
 CommandSource = Callable[[UUID], Iterable[Due]]
-Reports = Callable[[Node, AppStatus | Snapshot | Explanation], None]
+Reports = Callable[[Node, AppStatus | Snapshot | Answer], None]
 Failures = Callable[[Node, Undelivered], None]
 
 _sources: list[CommandSource] = []

@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 
 from accounts.models import User
+from compute_agent.protocol import ENVIRONMENTS_APP
 
 from .models import AppInstance, Project
+
+#: How people know what is no app of a node: a change of the project's environments.
+_CHANGE = {"name": ENVIRONMENTS_APP, "title": "Environments", "icon": "layers"}
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,14 @@ def newest_instances(project: Project, user: User) -> dict[str, AppInstance]:
     rows = AppInstance.objects.filter(project=project, user=user).select_related(
         "node", "project__owner"
     )
+    rows = rows.exclude(app=ENVIRONMENTS_APP)
     rows = rows.prefetch_related("project__data_center__gateways")
     return {row.app: row for row in reversed(rows.order_by("-requested_at")[:50])}
 
 
 def url(instance: AppInstance) -> str | None:
     """Return the address at which the app answers, or ``None`` while it does not run."""
-    if instance.state != "running":
+    if instance.state != "running" or instance.is_change:
         return None
     gateway = next(iter(instance.project.data_center.gateways.all()), None)
     return gateway.address(instance.path) if gateway else None
@@ -69,10 +74,12 @@ def url(instance: AppInstance) -> str | None:
 
 def offer_of(instance: AppInstance) -> dict[str, str]:
     """Return how the node offers the app of a run; its bare name when it does no longer."""
+    if instance.is_change:
+        return _CHANGE
     plain = {"name": instance.app, "title": instance.app, "icon": "app"}
     return next((offer for offer in instance.node.offers if offer["name"] == instance.app), plain)
 
 
 def titles(project: Project) -> dict[str, str]:
     """Return what people call each app of a project, by its name."""
-    return {app["name"]: app["title"] for app in of_project(project)}
+    return {app["name"]: app["title"] for app in [*of_project(project), _CHANGE]}

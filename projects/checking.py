@@ -16,7 +16,7 @@ from . import access, questions
 from .explaining import Told, tell
 from .models import Project
 from .paths import shown
-from .questions import Answer
+from .questions import Finding
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Checked:
     person: str
     path: str
     change: tuple[datetime, datetime | None] | None
-    answer: Answer | None = None
+    answer: Finding | None = None
     told: Told | None = None
     problems: list[tuple[str, str]] = field(default_factory=list)
 
@@ -155,7 +155,7 @@ def _overrides(project: Project) -> Iterator[str]:
         yield f"  {row.access}  {row.user.username} on {shown(row.path)}, {by}"
 
 
-def _told(told: Told, answer: Answer) -> Iterator[str]:
+def _told(told: Told, answer: Finding) -> Iterator[str]:
     yield f"\n{told.headline}"
     if told.cause:
         yield f"  {told.cause}"

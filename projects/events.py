@@ -38,7 +38,7 @@ def apply(instance: AppInstance, event: Event, *, by: User | None = None, **fiel
         if not rows.update(**fields):
             return False
         if changed:
-            _announce(instance, state, by, fields.get("cause", ""))
+            _announce(instance, state, by, fields.get("cause", ""), fields.get("exit_code"))
     for name, value in fields.items():
         setattr(instance, name, value)
     return True
@@ -75,17 +75,38 @@ def _times(state: str) -> dict[str, Any]:
     return {}
 
 
-def _announce(instance: AppInstance, state: str, by: User | None, cause: str) -> None:
+def _announce(
+    instance: AppInstance, state: str, by: User | None, cause: str, code: int | None
+) -> None:
     Project.objects.filter(pk=instance.project_id).update(last_activity=timezone.now())
     if state not in lifecycle.ACTIVE or state == "stopping":
         revocation.revoke("app_id", instance.pk)
     wake()
-    if verb := _VERBS.get(state):
+    if instance.is_change:
+        _note_change(instance, state, by, cause, code)
+    elif verb := _VERBS.get(state):
         audit.record(
             verb,
             str(instance.project),
             by=by or instance.user,
             project=instance.project_id,
             app=instance.app,
+            **({"cause": cause} if cause else {}),
+        )
+
+
+def _note_change(
+    instance: AppInstance, state: str, by: User | None, cause: str, code: int | None
+) -> None:
+    """Write down how a change of environments ended: what ended with 0 was done."""
+    ended = {"failed": "fail", "stopped": "done" if code == 0 else "cancel"}
+    if instance.state != "failed" and state in ended:
+        audit.record(
+            f"environment.{ended[state]}",
+            str(instance.project),
+            by=by or instance.user,
+            project=instance.project_id,
+            name=instance.change["name"],
+            action=instance.change["action"],
             **({"cause": cause} if cause else {}),
         )

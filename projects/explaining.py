@@ -11,7 +11,7 @@ from compute_agent.protocol import Look
 from .models import PathOverride
 from .paths import is_in, shown
 from .plain import plain
-from .questions import Answer
+from .questions import Finding
 from .rights import in_words, series, verbs
 
 
@@ -40,7 +40,7 @@ class Told:
     off: bool
 
 
-def tell(answer: Answer) -> Told:
+def tell(answer: Finding) -> Told:
     """Return the answer of a node in words."""
     said = answer.said
     return Told(
@@ -60,7 +60,7 @@ def place(path: str) -> str:
     return shown(path) or "the project’s folder"
 
 
-def _headline(answer: Answer) -> str:
+def _headline(answer: Finding) -> str:
     who, where, said = answer.user.username, place(answer.path), answer.said
     if said.kind == "missing":
         return (
@@ -95,7 +95,7 @@ def _kind(kind: str, rights: str) -> str:
     return "none" if not can else "part" if cannot else "full"
 
 
-def meant(answer: Answer) -> str:
+def meant(answer: Finding) -> str:
     """Return the rights that role and settings by hand give, for a folder or a file one can run."""
     if answer.override:
         return answer.override.access
@@ -104,7 +104,7 @@ def meant(answer: Answer) -> str:
     return ACCESS.get(answer.role, "rwx")
 
 
-def _is_off(answer: Answer) -> bool:
+def _is_off(answer: Finding) -> bool:
     """Compare what is with what is meant; running is the files' own matter, passing the folders'."""
     said = answer.said
     if said.kind not in ("file", "directory"):
@@ -116,7 +116,7 @@ def _is_off(answer: Answer) -> bool:
 # --- why -----------------------------------------------------------------------------------------
 
 
-def _reasons(answer: Answer) -> list[Reason]:
+def _reasons(answer: Finding) -> list[Reason]:
     stops = [reason for look in answer.said.looks for reason in _stop(look, answer)]
     given = [_role(answer)]
     if answer.override:
@@ -126,7 +126,7 @@ def _reasons(answer: Answer) -> list[Reason]:
     return [*given, *stops]
 
 
-def _role(answer: Answer) -> Reason:
+def _role(answer: Finding) -> Reason:
     who, role = answer.user.username, answer.role
     if role is None:
         return Reason(f"{who} is not in the team, which gives only the folder public.", "gives")
@@ -142,7 +142,7 @@ def _by_hand(row: PathOverride, user: User) -> str:
     return f"{what} by hand, {at.day} {at:%b %Y}. Every start keeps this."
 
 
-def _stop(look: Look, answer: Answer) -> list[Reason]:
+def _stop(look: Look, answer: Finding) -> list[Reason]:
     """Return what in one place takes away more than roles and settings by hand do."""
     if look.rights != look.effective:
         cut = f"The mask of {place(look.path)} cuts what {look.entry} gives from {look.rights} to"
@@ -157,7 +157,7 @@ def _is_wall(look: Look) -> bool:
     return look.effective[2] == "-"
 
 
-def _is_meant(look: Look, answer: Answer) -> bool:
+def _is_meant(look: Look, answer: Finding) -> bool:
     """Say whether it was closed by hand, itself or with a folder around it."""
     row = answer.override
     return row is not None and row.access[2] == "-" and is_in(look.path, row.path)

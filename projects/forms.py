@@ -1,5 +1,6 @@
 """The forms of projects. What is typed is kept; each error stands under its field."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -125,6 +126,68 @@ class OverrideForm(AenForm):
         ticks = [("read", "r"), ("write", "w"), ("run", "x")]
         ticked = "".join(letter if given[name] else "-" for name, letter in ticks)
         return given["access"] or ticked
+
+
+class PackagesField(forms.CharField):
+    """Packages with blanks between them, as a list."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=20_000, widget=forms.TextInput(attrs=_AS_TYPED), **kwargs)
+
+    def clean(self, value: str) -> list[str]:
+        return super().clean(value).split()
+
+
+class NewEnvironmentForm(AenForm):
+    """``makers``: how the node makes environments, the usual way first."""
+
+    name = forms.CharField(
+        max_length=200,
+        error_messages={"required": "Give the environment a name."},
+        widget=forms.TextInput(attrs=_AS_TYPED),
+    )
+    packages = PackagesField(
+        required=False,
+        help_text="Names with blanks between: pandas scikit-learn==1.5. What notebooks need is added.",
+    )
+    python = forms.CharField(
+        label="Python",
+        required=False,
+        max_length=20,
+        widget=forms.TextInput(attrs=_AS_TYPED | {"placeholder": "the node’s own"}),
+    )
+    maker = forms.ChoiceField(label="Made of", required=False, choices=())
+    file = forms.CharField(
+        label="Or what an export wrote",
+        required=False,
+        max_length=200_000,
+        widget=forms.Textarea(attrs=_AS_TYPED | {"rows": 4, "class": "form-control aen-mono"}),
+    )
+
+    def __init__(self, *args: Any, makers: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        words = {"conda": "conda packages", "uv": "packages of PyPI"}
+        self.fields["maker"].choices = [(maker, words[maker]) for maker in makers]
+        if len(makers) < 2:
+            del self.fields["maker"]
+
+
+class CopyForm(AenForm):
+    name = forms.CharField(
+        label="Copy to",
+        max_length=200,
+        error_messages={"required": "Give the copy a name."},
+        widget=forms.TextInput(attrs=_AS_TYPED | {"placeholder": "New name"}),
+    )
+
+
+class InstallForm(AenForm):
+    packages = PackagesField(
+        label="Install packages",
+        error_messages={"required": "Name a package, for example pandas."},
+        help_text="Names with blanks between: pandas matplotlib==3.9. Those that are there are updated.",
+    )
+    pip = forms.BooleanField(label="From PyPI", required=False)
 
 
 class DeleteForm(AenForm):

@@ -25,7 +25,22 @@ _SENTENCES: dict[str, tuple[str, str, str]] = {
     "app.reset": ("reset", "app", ""),
     "app.end": ("", "app", "has ended"),
     "app.fail": ("", "app", "failed"),
+    "environment.create": ("is making the environment", "name", ""),
+    "environment.clone": ("is copying an environment to", "name", ""),
+    "environment.install": ("is installing packages in the environment", "name", ""),
+    "environment.remove": ("is removing packages from the environment", "name", ""),
+    "environment.delete": ("is deleting the environment", "name", ""),
+    "environment.fail": ("could not change the environment", "name", ""),
+    "environment.cancel": ("did not change the environment", "name", ""),
     "team.remove": ("removed", "user", "from the team"),
+}
+#: The same for a change of environments that was made, by its action.
+_DONE = {
+    "create": "made the environment",
+    "clone": "made, as a copy, the environment",
+    "install": "installed packages in the environment",
+    "remove": "removed packages from the environment",
+    "delete": "deleted the environment",
 }
 #: The same for what is set on files by hand: before and after the path.
 _BY_HAND = {
@@ -34,6 +49,7 @@ _BY_HAND = {
 }
 #: An end repeats what "stopped" said, and a start is news only until something came of it.
 _QUIET = "app.end"
+_BEGUN = ["app.start", *(f"environment.{action}" for action in _DONE)]
 _STARTING = timedelta(minutes=2)
 
 
@@ -88,7 +104,7 @@ def count(project: Project) -> int:
 
 def _news(rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
     stale = timezone.now() - _STARTING
-    return rows.exclude(verb=_QUIET).exclude(verb="app.start", at__lt=stale)
+    return rows.exclude(verb=_QUIET).exclude(verb__in=_BEGUN, at__lt=stale)
 
 
 def _titles(project: Project) -> dict[str, str]:
@@ -110,6 +126,8 @@ def _sentence(row: AuditEntry, titles: dict[str, str]) -> tuple[str, str, str]:
             shown(str(detail.get("path", "")))[:80],
             after.format(detail.get("user", ""), rights),
         )
+    if row.verb == "environment.done":
+        return _DONE.get(str(detail.get("action")), "changed"), str(detail.get("name", "")), ""
     if row.verb == "team.set":
         return "made", str(detail.get("user", "")), f"a team {detail.get('role', 'member')}"
     if row.verb == "project.update":

@@ -35,7 +35,7 @@ def limit(app: str) -> timedelta | None:
 
 def stops_at(row: AppInstance) -> datetime | None:
     """Return when the app is stopped unless it is used before; ``None`` where it goes on."""
-    allowed = limit(row.app)
+    allowed = None if row.is_change else limit(row.app)
     if allowed is None or row.state != "running" or row.active_at is None or not row.node.is_up:
         return None
     signs = (row.active_at, row.running_at, row.kept_at)

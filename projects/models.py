@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from compute_agent.protocol import ENVIRONMENTS_APP
 from datacenters.models import DataCenter, Node
 
 from . import lifecycle
@@ -106,23 +107,30 @@ class PathOverride(models.Model):
 
 
 class AccessQuestion(models.Model):
-    """What somebody may do with a path, asked of the project's node. Gone once it was answered.
+    """A question to the project's node. Gone once it was answered.
 
-    Its id is the question id of wire 2.
+    What somebody may do with a path; or which environments they see, and what is in the one that
+    ``path`` names. Its id is the question id of wire 2.
     """
+
+    class About(models.TextChoices):
+        ACCESS = "access"
+        ENVIRONMENTS = "environments"
+        EXPORT = "export"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="+")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     path = models.TextField(max_length=4096, blank=True)
+    about = models.CharField(max_length=12, choices=About, default=About.ACCESS)
     #: ``None``: the site itself, by ``manage.py``.
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+"
     )
     asked_at = models.DateTimeField(default=timezone.now, db_index=True)
     sent_at = models.DateTimeField(null=True)
-    #: The ``Explanation`` of wire 2.
+    #: The ``Explanation`` or ``EnvironmentsFound`` of wire 2.
     answer = models.JSONField(null=True)
     #: Why the question did not reach the node.
     cause = models.CharField(max_length=400, blank=True)
@@ -135,7 +143,10 @@ class AccessQuestion(models.Model):
 
 
 class AppInstance(models.Model):
-    """One run of an app: of one person, in one project. Its id is the app id of both wires."""
+    """One run of an app: of one person, in one project. Its id is the app id of both wires.
+
+    A change of the project's environments is one, too: it is prepared, watched and ended alike.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="instances")
@@ -143,8 +154,11 @@ class AppInstance(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="instances"
     )
     app = models.CharField(max_length=32)
+    #: Of wire 2, where this is no app but a change of environments.
+    change = models.JSONField(null=True, blank=True, editable=False)
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="instances")
-    #: Unique while the app is active, so that a person has one of each app in a project; else its id.
+    #: Unique while the app is active, so that a person has one of each app in a project, and a
+    #: project one change of its environments; else its id.
     slot = models.CharField(max_length=120, unique=True, editable=False)
 
     target = models.CharField(max_length=8, default="running")
@@ -164,6 +178,7 @@ class AppInstance(models.Model):
     reported_at = models.DateTimeField(null=True)
     running_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    exit_code = models.IntegerField(null=True)
     #: When it was last used, as its node saw it, and when its person asked to keep it.
     active_at = models.DateTimeField(null=True)
     kept_at = models.DateTimeField(null=True)
@@ -182,6 +197,15 @@ class AppInstance(models.Model):
     @staticmethod
     def slot_of(project: Project, user: object, app: str) -> str:
         return f"{project.pk.hex}/{user.pk.hex}/{app}"
+
+    @staticmethod
+    def slot_of_change(project: Project) -> str:
+        return f"{project.pk.hex}/{ENVIRONMENTS_APP}"
+
+    @property
+    def is_change(self) -> bool:
+        """Whether this is no app but a change of the project's environments."""
+        return self.app == ENVIRONMENTS_APP
 
     @property
     def is_busy(self) -> bool:

@@ -1,4 +1,4 @@
-"""Asking a project's node what somebody may do with a path, and why.
+"""Asking a project's node: what somebody may do with a path and why, which environments there are.
 
 A question is a row: the wire of the node's gateway sends it, the node's answer is written into it,
 and whoever asked waits for that, in a thread of their own as each request has one. Nothing else can
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -21,13 +22,22 @@ from django.utils import timezone
 from accounts.authz import Role
 from accounts.errors import Conflict, Invalid, NoAnswer, Unavailable
 from accounts.models import User
-from compute_agent.protocol import AppStatus, Explain, Explanation, Snapshot
+from compute_agent.protocol import (
+    Answer,
+    AppStatus,
+    EnvironmentsFound,
+    Explain,
+    Explanation,
+    FindEnvironments,
+    Question,
+    Snapshot,
+)
 from datacenters.models import Node
 from datacenters.wake import ThreadSleeper, wake
 from datacenters.wire import Due
 from gateway.protocol import Undelivered
 
-from . import access, paths
+from . import access, inventory, paths
 from .models import AccessQuestion, PathOverride, Project
 from .plain import plain
 from .specs import spec
@@ -42,11 +52,12 @@ LOOK_EVERY = 0.1
 AT_ONCE = 4
 #: What is kept of one answer, however much a node says.
 LOOKS, WORDS = 260, 1000
+ACCESS = AccessQuestion.About.ACCESS
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
-class Answer:
+class Finding:
     """``said``: what the node found. ``override``: what is set by hand on the path, or nearest."""
 
     user: User
@@ -56,7 +67,7 @@ class Answer:
     override: PathOverride | None
 
 
-def ask(project: Project, path: str, *, by: User | None, username: str = "") -> Answer:
+def ask(project: Project, path: str, *, by: User | None, username: str = "") -> Finding:
     """Return what a person (by default oneself) may do with a path, as the project's node finds it.
 
     ``by=None`` asks for the site itself. Raises ``Invalid`` for bad input, ``Conflict`` before a
@@ -64,19 +75,20 @@ def ask(project: Project, path: str, *, by: User | None, username: str = "") -> 
     """
     path = paths.clean(path)
     user = _person(project, username, by)
-    node = _node(project)
-    said = _wait(project, node, user, path, by)
+    node = node_of(project)
+    row = AccessQuestion(project=project, node=node, user=user, path=path, asked_by=by)
+    said = msgspec.convert(wait(row), Explanation)
     if by is not None and not access.may(by, project, "set_access"):
         said = _up_to_the_wall(said, path)
     return _with_what_is_meant(project, user, path, said)
 
 
-def _with_what_is_meant(project: Project, user: User, path: str, said: Explanation) -> Answer:
+def _with_what_is_meant(project: Project, user: User, path: str, said: Explanation) -> Finding:
     """Add the role (that of somebody who is locked out, too) and what is set by hand and counts."""
     role = dict(access.team(project)).get(user)
     counts = user.is_active or role is not None  # as the node is told
     override = nearest_override(project, user, path) if counts else None
-    return Answer(user, role, path, said, override)
+    return Finding(user, role, path, said, override)
 
 
 def _person(project: Project, username: str, by: User | None) -> User:
@@ -91,7 +103,7 @@ def _person(project: Project, username: str, by: User | None) -> User:
     return user
 
 
-def _node(project: Project) -> Node:
+def node_of(project: Project) -> Node:
     node = project.node
     if node is None:
         raise Conflict(
@@ -134,33 +146,34 @@ def _up_to_the_wall(said: Explanation, path: str) -> Explanation:
 # --- waiting -------------------------------------------------------------------------------------
 
 
-def _wait(project: Project, node: Node, user: User, path: str, by: User | None) -> Explanation:
-    with ThreadSleeper() as sleeper, _question(project, node, user, path, by) as row:
+def wait(row: AccessQuestion) -> dict[str, Any]:
+    """Put a question and return the node's answer as plain data.
+
+    Raises ``Unavailable``, ``NoAnswer``, ``Conflict``.
+    """
+    with ThreadSleeper() as sleeper, _put(row):
         deadline = time.monotonic() + PATIENCE
         while row.answer is None:
             if row.cause:
-                raise Unavailable(f"The question did not reach {node}: {row.cause}")
+                raise Unavailable(f"The question did not reach {row.node}: {row.cause}")
             if time.monotonic() > deadline:
                 raise _too_late(row)
             sleeper.wait(LOOK_EVERY)
             _reread(row)
-        return msgspec.convert(row.answer, Explanation)
+        return row.answer
 
 
 @contextmanager
-def _question(
-    project: Project, node: Node, user: User, path: str, by: User | None
-) -> Iterator[AccessQuestion]:
+def _put(row: AccessQuestion) -> Iterator[None]:
     """Put a question, and take it back in the end."""
+    by = row.asked_by
     since = timezone.now() - timedelta(seconds=2 * PATIENCE)
     if by and AccessQuestion.objects.filter(asked_by=by, asked_at__gt=since).count() >= AT_ONCE:
         raise Conflict(f"{AT_ONCE} questions of yours wait for an answer. Ask again in a moment.")
-    row = AccessQuestion.objects.create(
-        project=project, node=node, user=user, path=path, asked_by=by
-    )
+    row.save(force_insert=True)
     wake()
     try:
-        yield row
+        yield
     finally:
         AccessQuestion.objects.filter(pk=row.pk).delete()
 
@@ -196,24 +209,34 @@ def due(data_center: UUID) -> Iterator[Due]:
     for row in waiting.select_related("node", "user", "project__owner")[:100]:
         claimed = AccessQuestion.objects.filter(pk=row.pk, sent_at=None)
         if claimed.update(sent_at=timezone.now()):
-            account = row.user.unix_account
-            yield row.node, row.pk.hex, Explain(row.pk.hex, spec(row.project), account, row.path)
+            yield row.node, row.pk.hex, _command(row)
 
 
-def take(node: Node, report: AppStatus | Snapshot | Explanation) -> None:
+def _command(row: AccessQuestion) -> Question:
+    asked = (row.pk.hex, spec(row.project), row.user.unix_account, row.path)
+    if row.about == ACCESS:
+        return Explain(*asked)
+    return FindEnvironments(*asked, export=row.about == AccessQuestion.About.EXPORT)
+
+
+def take(node: Node, report: AppStatus | Snapshot | Answer) -> None:
     """Take an answer to a question that was put to this node."""
-    if not isinstance(report, Explanation) or not _ID.fullmatch(report.question_id):
+    if isinstance(report, AppStatus | Snapshot) or not _ID.fullmatch(report.question_id):
         return
     rows = AccessQuestion.objects.filter(
         pk=UUID(report.question_id), node=node, answer__isnull=True, sent_at__isnull=False
     )
+    is_of_access = isinstance(report, Explanation)
+    rows = rows.filter(about=ACCESS) if is_of_access else rows.exclude(about=ACCESS)
     if rows.update(answer=msgspec.to_builtins(_bounded(report))):
         wake()
     else:
         log.info("%s answered a question that it was not asked, or too late", node)
 
 
-def _bounded(said: Explanation) -> Explanation:
+def _bounded(said: Answer) -> Answer:
+    if isinstance(said, EnvironmentsFound):
+        return inventory.bounded(said)
     looks = tuple(
         msgspec.structs.replace(
             look, path=look.path[: paths.LONGEST], entry=plain(look.entry)[:200]

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
 from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from compute_agent.protocol import Command, Forget, Launch, Stop
+from compute_agent.protocol import Command, EnvironmentChange, Forget, Launch, Stop
 from datacenters.models import Node
 from datacenters.wire import Due
 
@@ -55,6 +56,7 @@ def _command(row: AppInstance) -> Command:
         project=spec(row.project),
         account=row.user.unix_account,
         url_prefix=row.path,
+        change=msgspec.convert(row.change, EnvironmentChange | None),
     )
 
 

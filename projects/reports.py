@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from django.utils import timezone
 
-from compute_agent.protocol import AppStatus, Explanation, Forget, Snapshot, Step, Stop
+from compute_agent.protocol import Answer, AppStatus, Forget, Snapshot, Step, Stop
 from datacenters import outbox
 from datacenters.models import Node
 from gateway.protocol import Undelivered
@@ -26,11 +26,12 @@ AGAIN = timedelta(seconds=5)
 LINES, LINE, STEPS, WORD = 200, 2000, 20, 400
 #: A database's integers end here.
 LARGEST = 2**63 - 1
+LARGEST_CODE = 2**31 - 1
 MOST_PROCESSORS = 100_000.0
 _APP_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def take(node: Node, report: AppStatus | Snapshot | Explanation) -> None:
+def take(node: Node, report: AppStatus | Snapshot | Answer) -> None:
     """Take a report of a node on its own apps; what it says of others' is ignored."""
     if isinstance(report, Snapshot):
         _snapshot(node, report)
@@ -96,9 +97,14 @@ def _fields(report: AppStatus, cause: str) -> dict[str, Any]:
         fields |= {
             "cause": report.cause[:400] or cause,
             "mend": report.mend[:400],
+            "exit_code": _small(report.exit_code),
             "commanded_at": None,
         }
     return fields
+
+
+def _small(code: int | None) -> int | None:
+    return None if code is None else max(-LARGEST_CODE, min(code, LARGEST_CODE))
 
 
 def _not_later_than_now(at: float) -> datetime:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from accounts import authz
 from accounts.models import User
+from compute_agent.protocol import ENVIRONMENTS_APP
 
 from . import access, catalog, history, lifecycle
 from .history import Event
@@ -42,7 +43,8 @@ def summaries(projects: Iterable[Project], user: User) -> list[Summary]:
 
 def _instances(projects: list[Project], user: User) -> dict[UUID, list[AppInstance]]:
     """Return the runs that say something of each project's state, newest first."""
-    rows = AppInstance.objects.filter(project__in=projects).select_related("node")
+    rows = AppInstance.objects.filter(project__in=projects).exclude(app=ENVIRONMENTS_APP)
+    rows = rows.select_related("node")
     active = rows.filter(state__in=list(lifecycle.ACTIVE))
     mine = (
         rows.filter(user=user).exclude(state__in=list(lifecycle.ACTIVE)).order_by("-requested_at")

@@ -4,7 +4,7 @@ from django.urls import include, path, register_converter
 
 from accounts.names import PATTERN
 
-from .views import lists, manage, permissions, project, settings
+from .views import environments, lists, manage, permissions, project, settings
 
 
 class Name:
@@ -19,7 +19,14 @@ class Name:
         return value
 
 
+class Environment(Name):
+    """The name of an environment; of one that can't be, the page says so."""
+
+    regex = r"[A-Za-z0-9_-]{1,64}"
+
+
 register_converter(Name, "name")
+register_converter(Environment, "environment")
 
 _manage = [
     path("", manage.dashboard, name="manage"),
@@ -32,6 +39,9 @@ _manage = [
 _PROJECT = "<name:owner>/<name:name>"
 _PERMISSIONS = f"{_PROJECT}/permissions"
 _SETTINGS = f"{_PROJECT}/settings"
+_ENVIRONMENTS = f"{_PROJECT}/environments"
+_ENVIRONMENT = f"{_ENVIRONMENTS}/<environment:environment>"
+_CHANGES = f"{_PROJECT}/environment-changes"
 _project = [
     path(_PROJECT, project.project, name="project"),
     path(f"{_PROJECT}/", project.slash),
@@ -46,6 +56,16 @@ _project = [
     path(f"{_PERMISSIONS}/set", permissions.set_override, name="set-override"),
     path(f"{_PERMISSIONS}/clear", permissions.clear_override, name="clear-override"),
     path(f"{_PERMISSIONS}/suggest", permissions.suggest, name="suggest-for-files"),
+    path(_ENVIRONMENTS, environments.index, name="environments"),
+    path(_ENVIRONMENT, environments.one, name="environment"),
+    path(f"{_ENVIRONMENT}/install", environments.install, name="install-packages"),
+    path(f"{_ENVIRONMENT}/remove", environments.remove, name="remove-packages"),
+    path(f"{_ENVIRONMENT}/copy", environments.copy, name="copy-environment"),
+    path(f"{_ENVIRONMENT}/delete", environments.delete, name="delete-environment"),
+    path(f"{_ENVIRONMENT}/export", environments.export, name="export-environment"),
+    path(_CHANGES, environments.change, name="environment-change"),
+    path(f"{_CHANGES}/<uuid:pk>/cancel", environments.cancel, name="cancel-change"),
+    path(f"{_CHANGES}/<uuid:pk>/dismiss", environments.dismiss, name="dismiss-change"),
     path(_SETTINGS, settings.general, name="settings"),
     path(f"{_SETTINGS}/preview", settings.preview, name="preview"),
     path(f"{_SETTINGS}/team", settings.team, name="team"),

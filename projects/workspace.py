@@ -225,7 +225,7 @@ def _panel(tile: Tile) -> Panel:
     if instance.running_at:
         took = (instance.running_at - instance.requested_at).total_seconds()
         ran = ((instance.ended_at or timezone.now()) - instance.running_at).total_seconds()
-    return Panel(tile, _steps(tile), _lines(instance), took, ran)
+    return Panel(tile, _steps(tile), log_lines(instance), took, ran)
 
 
 def _steps(tile: Tile) -> list[Step]:
@@ -252,7 +252,8 @@ def _step(name: str, report: dict[str, object] | None, tile: Tile) -> Step:
     return Step(label, "now" if tile.is_starting else "later", elapsed=elapsed, fact=fact)
 
 
-def _lines(instance: AppInstance) -> list[Line]:
+def log_lines(instance: AppInstance) -> list[Line]:
+    """Return the log of a run, with our own lines and those that tell of errors marked."""
     failed = instance.state == "failed"
     return [_line(plain(str(text)), failed=failed) for text in instance.log]
 

@@ -54,12 +54,16 @@ def conda(progress: Progress, **order: Any) -> None:
             raise Problem(" ".join(lines[-3:])[:600] or "The installation was ended.") from None
 
 
+_MARKS = re.compile(r"^(error: |cause: |Caused by: |[×╰├│─▶ ]+)")
+
+
 def _complaint(lines: Sequence[str]) -> str:
     """Return what uv says went wrong, which may go over several lines, without its marks."""
     begins = (number for number, line in enumerate(lines) if line.startswith(("error", "×")))
     first = next(begins, max(0, len(lines) - 3))
-    words = [re.sub(r"^(error: |[×╰├│─▶ ]+)", "", line) for line in lines[first:]]
-    return " ".join(words)[:600]
+    said = [_MARKS.sub("", line) for line in lines[first:]]
+    whole = [said[0].rstrip(".:") + ":", *said[1:]] if len(said) > 1 else said
+    return " ".join(whole)[:600]
 
 
 #: What asks for an end that leaves all as it was.

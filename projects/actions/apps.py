@@ -33,7 +33,7 @@ def start_app(project: Project, app: str, *, by: User) -> AppInstance:
     slot = AppInstance.slot_of(project, by, app)
     if active := _in_slot(slot):
         return active
-    node = _node_for(project)
+    node = node_for(project)
     if not catalog.offers_app(project, app):
         raise Invalid("app", f"There is no app “{app[:40]}” on {node}.")
     with atomic():
@@ -60,7 +60,7 @@ def _in_slot(slot: str) -> AppInstance | None:
     )
 
 
-def _node_for(project: Project) -> Node:
+def node_for(project: Project) -> Node:
     if project.node is None:
         node = placement.choose_node(project.data_center)
         if node is None:

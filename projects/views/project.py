@@ -10,6 +10,7 @@ from accounts import notes
 from accounts.errors import Conflict, Invalid
 from accounts.models import User
 from accounts.pages import local, page
+from compute_agent.protocol import ENVIRONMENTS_APP
 from projects import access, actions, catalog, history, lifecycle, markdown, workspace
 from projects.models import AppInstance, Project
 
@@ -24,6 +25,7 @@ def frame(project: Project, user: User, part: str) -> dict[str, object]:
         "part": part,
         "role": access.role_of(user, project),
         "may_see_access": access.may(user, project, "see_access"),
+        "may_see_environments": access.may(user, project, "see_environments"),
         "may_edit": access.may(user, project, "edit"),
         "may_manage_team": access.may(user, project, "manage_team"),
         "may_publish": access.may(user, project, "publish"),
@@ -41,7 +43,8 @@ def _stop_button(project: Project, user: User) -> dict[str, object]:
 
 def _pill(project: Project, user: User) -> tuple[str, str]:
     """Return the project's state for this person: a kind and the words."""
-    rows = list(AppInstance.objects.filter(project=project, state__in=list(lifecycle.ACTIVE)))
+    active = AppInstance.objects.filter(project=project, state__in=list(lifecycle.ACTIVE))
+    rows = list(active.exclude(app=ENVIRONMENTS_APP))
     newest = catalog.newest_instances(project, user).values()
     failed = sum(row.state == "failed" and not row.dismissed for row in newest)
     if any(row.state in workspace.STARTING for row in rows):

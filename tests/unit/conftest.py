@@ -2,7 +2,14 @@
 
 import pytest
 
-from compute_agent.protocol import Explanation, Look
+from compute_agent.protocol import (
+    EnvironmentInfo,
+    EnvironmentsFound,
+    Explanation,
+    FindEnvironments,
+    Look,
+    PackageInfo,
+)
 
 
 class AnsweringNode:
@@ -12,6 +19,14 @@ class AnsweringNode:
         self.center = center
         self.asked = []
         self.says = {"kind": "directory", "access": "r-x", "cause": "So it is."}
+        self.finds = {
+            "environments": (EnvironmentInfo("default", "uv", "3.11", "", 2, 400_000_000, 9_000_000),),
+            "packages": (
+                PackageInfo("numpy", "2.1.0", "pip"), PackageInfo("pandas", "2.2.0", "pip"),
+            ),
+            "export": "numpy==2.1.0\npandas==2.2.0\n",
+            "makers": ("uv",),
+        }  # fmt: skip
         self.silent = False
 
     def look(self, seconds=0):
@@ -20,7 +35,12 @@ class AnsweringNode:
         for node, _, command in questions.due(self.center.row.pk):
             self.asked.append(command)
             if not self.silent:
-                questions.take(node, self.explanation(command))
+                questions.take(node, self.answer(command))
+
+    def answer(self, command):
+        if isinstance(command, FindEnvironments):
+            return EnvironmentsFound(command.question_id, **self.finds)
+        return self.explanation(command)
 
     def explanation(self, command):
         looks = (Look("", f"user:{command.account}:", "rwx", "rwx"),)

@@ -300,6 +300,8 @@
 
   function looked() {
     const workspace = $("#workspace");
+    const change = $("#change");
+    if (change) { say(change.dataset.say); follow(); }
     if (!workspace) return;
     const check = $("#open-when-ready");
     if (check) check.checked = openWhenReady;
@@ -324,7 +326,7 @@
       },
     });
     document.addEventListener("htmx:afterSettle", (event) => {
-      if (event.target.id === "workspace") looked();
+      if (["workspace", "change"].includes(event.target.id)) looked();
     });
     /* A server that is being restarted is no event for the person: the page stays and tries again. */
     let silent = 0;
@@ -341,7 +343,7 @@
     /* A refusal of a form in the workspace has a page of its own: show it there. */
     document.addEventListener("htmx:responseError", (event) => {
       const status = event.detail.xhr.status;
-      if (status < 500 && event.detail.requestConfig.verb === "get" && event.target.id === "workspace") {
+      if (status < 500 && event.detail.requestConfig.verb === "get" && ["workspace", "change"].includes(event.target.id)) {
         location.reload();
       } else if (event.detail.requestConfig.verb === "post") {
         say("The server refused this. The page is loaded again.");
@@ -350,6 +352,7 @@
     });
   }
 
-  said = $("#workspace")?.dataset.say || "";
+  said = ($("#workspace") || $("#change"))?.dataset.say || "";
+  if ($("#change")) follow();
   if ($("#workspace")) { openReady($("#workspace")); follow(); }
 })();
