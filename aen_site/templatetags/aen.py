@@ -142,6 +142,15 @@ def gigabytes(value: float | None) -> str:
     return f"{size:.1f}" if size < 10 else f"{size:.0f}"
 
 
+@register.filter
+def memory(value: float | None) -> str:
+    """Return bytes with their unit: ``12 MB``, ``0.3 GB``, ``64 GB``."""
+    size = value or 0
+    if size < 1024**3 / 10:
+        return f"{size / 1024**2:.0f} MB"
+    return f"{gigabytes(size)} GB"
+
+
 @register.simple_tag
 def meter(used: float, total: float, label: str) -> SafeString:
     """Return a bar that says ``label``; amber from 85 %, red from 95 %."""

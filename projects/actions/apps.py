@@ -123,13 +123,18 @@ def stoppable(project: Project, *, by: User) -> "AppInstance.objects":
 def ask_to_stop(instance: AppInstance, *, by: User | None) -> None:
     """Ask once for the end of what is active. ``by`` is audited; the system says why elsewhere."""
     with atomic():
-        if (
-            events.until_applied(instance, "stop", by=by, target="stopped", commanded_at=None)
-            and by
-        ):
+        asked = {"target": "stopped", "commanded_at": None} | _whose_wish(instance, by)
+        if events.until_applied(instance, "stop", by=by, **asked) and by:
             whose = {} if instance.user_id == by.pk else {"user": instance.user.username}
             audit.record("app.stop", str(instance.project), by=by, project=instance.project_id,
                          app=instance.app, **whose)  # fmt: skip
+
+
+def _whose_wish(instance: AppInstance, by: User | None) -> dict[str, str]:
+    """Return what its person is told of an end that somebody else asked for."""
+    if by is None or by.pk == instance.user_id:
+        return {}
+    return {"cause": f"Stopped by {by.username}. Saved files are safe."}
 
 
 def keep_app(project: Project, app: str, *, by: User) -> AppInstance | None:

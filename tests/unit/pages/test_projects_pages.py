@@ -131,6 +131,11 @@ def test_a_running_app_is_a_plain_link_to_its_gateway(project, browse, run):
     assert "Running, 0.3 GB" in page
 
 
+def test_the_memory_of_a_small_app_is_not_shown_as_none(project, browse, run):
+    run("mira", "lab", "running", memory=12 * 1024**2)
+    assert "Running, 12 MB" in browse("mira").get(PROJECT).content.decode()
+
+
 def test_the_description_is_rendered_previewed_and_saved(project, browse):
     mira = browse("mira")
     data = {"summary": "S", "description": "# One\n\n**bold** <b>not</b>"}

@@ -48,6 +48,24 @@ def test_two_people_each_have_an_instance_of_their_own(lab, project, cast):
     assert actions.start_app(project, "lab", by=cast.edda) != lab
 
 
+def test_who_did_not_stop_their_app_is_told_who_did(lab, project, cast):
+    report(lab, "running")
+    actions.stop_app(project, "lab", by=cast.max, user=cast.mira)
+    report(lab, "stopped", revision=2)
+    assert (lab.state, lab.cause) == ("stopped", "Stopped by max. Saved files are safe.")
+
+
+def test_who_stopped_their_own_app_is_told_nothing(lab, project, cast):
+    actions.stop_app(project, "lab", by=cast.mira)
+    assert report(lab, "stopped").cause == ""
+
+
+def test_an_app_that_ended_with_its_machine_is_stopped_and_says_why(lab):
+    report(lab, "running")
+    report(lab, "stopped", revision=2, cause="It ended when its node was restarted.")
+    assert (lab.state, lab.cause) == ("stopped", "It ended when its node was restarted.")
+
+
 def test_viewers_and_outsiders_start_nothing(project, cast):
     with pytest.raises(Forbidden):
         actions.start_app(project, "lab", by=cast.vera)
