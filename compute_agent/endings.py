@@ -6,6 +6,18 @@ from compute_agent.applog import last_meaningful
 from compute_agent.host.errors import HostError
 from compute_agent.runners import Exit
 
+#: A program's own mistakes end it by these.
+_CRASHES = frozenset(
+    {
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGILL,
+        signal.SIGSEGV,
+        signal.SIGSYS,
+        signal.SIGTRAP,
+    }
+)
 _SAVED = "Start it again; files that were saved are there."
 
 
@@ -27,13 +39,16 @@ def later(title: str, ended: Exit | None, output: list[str], memory_known: bool)
     """
     if ended is None:
         return HostError(f"{title} was ended from outside AEN.", _SAVED)
-    if ended.signal == signal.SIGKILL:
-        by = "by the system for lack of memory or by an administrator"
-        if memory_known:
-            by = "by somebody or something other than AEN"
-        return HostError(f"{title} was killed, {by}.", _SAVED)
+    if ended.signal is not None and ended.signal not in _CRASHES:
+        return HostError(_from_outside(title, ended.signal, memory_known), _SAVED)
     said = last_meaningful(output)
-    return HostError(f"{title} ended by itself ({_describe(ended)}): {said}", _SAVED)
+    how = "crashed" if ended.signal else "ended by itself"
+    return HostError(f"{title} {how} ({_describe(ended)}){f': {said}' if said else '.'}", _SAVED)
+
+
+def by_restart() -> str:
+    """Return why an app is over that no restart of the machine could leave running."""
+    return "It ended when its node was restarted."
 
 
 def out_of_memory(title: str, limit: str) -> HostError:
@@ -56,9 +71,24 @@ def _not_started(title: str, error: str) -> HostError:
     return HostError(f"{title} could not be started: {text.lower()} ({name}).")
 
 
+def _from_outside(title: str, number: int, memory_known: bool) -> str:
+    """Say that a signal ended it which AEN did not send; who did, the kernel tells nobody."""
+    if number == signal.SIGKILL and not memory_known:
+        return f"{title} was killed by the system for lack of memory, or from outside AEN."
+    verb = "killed" if number == signal.SIGKILL else "ended"
+    return f"{title} was {verb} by signal {number} ({_name(number)}) from outside AEN."
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "a real-time signal"
+
+
 def _describe(ended: Exit | None) -> str:
     if ended is None:
         return "killed from outside"
     if ended.signal is not None:
-        return f"signal {ended.signal}"
+        return f"signal {ended.signal}, {_name(ended.signal)}"
     return f"exit code {ended.code}"

@@ -12,42 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from compute_agent.applog import Tail
 from compute_agent.host.cgroups import Usage
-from compute_agent.protocol import AppStatus, Launch, Step
+from compute_agent.protocol import AppStatus, Step
 from compute_agent.protocol.messages import AppState
 from compute_agent.splice import Traffic
+from compute_agent.stored import Stored, decode
 
 _log = logging.getLogger(__name__)
 LOG_LINES = 200
 #: It is worth a report that an app was used this many seconds later than was last said.
 ACTIVITY_STEP = 60.0
 ENDED: frozenset[AppState] = frozenset({"stopped", "failed"})
-
-
-class RunnerId(Struct, frozen=True):
-    """A runner's process, so that it is told from a later one with the same number."""
-
-    pid: int
-    start: int
-    boot: str
-
-
-class Stored(Struct):
-    """A record on disk."""
-
-    status: AppStatus
-    launch: Launch | None = None
-    runner: RunnerId | None = None
-    uid: int = -1
-    stopping: bool = False
-    #: The server wants no more of it than that it ends.
-    unwanted: bool = False
-    ended: float | None = None
-    #: Processor time in seconds, and when it was read, by the machine's steady clock.
-    spent: tuple[float, float] | None = None
 
 
 class Record:
@@ -83,6 +60,8 @@ class Record:
         self.traffic = Traffic()
         #: When it is asked next, by the loop's clock.
         self.ask_at = 0.0
+        #: When its use of the machine is looked at next, by ``time.monotonic()``.
+        self.measure_at = 0.0
         self._killed = 0
         self._exit_code = stored.status.exit_code
 
@@ -254,7 +233,7 @@ def read(directory: Path, changed: Callable[[Record], None]) -> Record:
 
     Raises ``OSError`` or ``msgspec.MsgspecError`` where there is none that can be used.
     """
-    stored = msgspec.json.decode((directory / "record.json").read_bytes(), type=Stored)
+    stored = decode((directory / "record.json").read_bytes())
     record = Record(stored, directory, changed)
     token = directory / "token"
     record.token = token.read_text() if token.exists() else ""

@@ -14,7 +14,8 @@ import msgspec
 
 from compute_agent import record
 from compute_agent.protocol import Answer
-from compute_agent.record import Record, Stored
+from compute_agent.record import Record
+from compute_agent.stored import Stored
 
 #: Changes of one app within this many seconds are reported as one.
 COALESCE = 0.05
@@ -64,6 +65,8 @@ class Registry:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._records: dict[str, Record] = {}
+        #: What was wrong with records of an earlier agent, each in a sentence.
+        self.problems: list[str] = []
         self._forgotten: dict[str, float] = {}
         self._dirty: dict[str, Record] = {}
         #: When changes were told last, by the loop's clock.
@@ -120,6 +123,10 @@ class Registry:
             known = record.read(place, self.changed)
         except (OSError, msgspec.MsgspecError) as error:
             _log.error("the record in %s cannot be read: %s", place, error)
+            self.problems.append(
+                f"The record of an app in {place} cannot be read ({error}): the app may go on, and "
+                "nobody knows of it. runner.json there has the process to end it by."
+            )
             return
         self._records[known.app_id] = known
         known.publish()

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from compute_agent.host import process
-from compute_agent.record import RunnerId
+from compute_agent.stored import RunnerId
 
 
 class Exit(Struct, frozen=True):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from compute_agent.host import privileges, process
 from compute_agent.host.directories import opened
-from compute_agent.record import RunnerId
 from compute_agent.runner.zygote import receive
+from compute_agent.stored import RunnerId
 
 _PROGRAM = Path(__file__).parent / "runner/__main__.py"
 _LONGEST_ANSWER = 500

@@ -147,7 +147,7 @@ class AppStatus(Struct, frozen=True, tag="app"):
     revision: int
     state: AppState
     account: str = ""
-    #: Why it failed, in words a person can act on; empty unless ``failed``.
+    #: Why it failed, or is over though nobody asked for that, in words a person can act on.
     cause: str = ""
     #: What would mend it; may be empty.
     mend: str = ""

@@ -31,6 +31,8 @@ class Handler(BaseHTTPRequestHandler):
         os.umask(facts["umask"])
         if "/print/" in self.path:
             print(self.path.rsplit("/", 1)[1], flush=True)
+        if "/crash" in self.path:
+            os.abort()
         if "/spin" in self.path:
             subprocess.Popen([sys.executable, "-c", "while True: pass"])
         if "/eat/" in self.path:

@@ -3,9 +3,12 @@
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 from node_client import OVER, as_user, until
+
+from compute_agent.host.process import read_stat
 
 pytestmark = pytest.mark.host
 
@@ -35,6 +38,62 @@ def test_an_app_that_died_with_the_agent_is_not_started_anew(small_node, people)
     small_node.start()
     assert small_node.wait(app_id, "failed")["cause"] == "Web was ended from outside AEN."
     assert not small_node.processes(app_id)
+
+
+def test_what_ran_when_the_machine_was_restarted_is_stopped_and_leaves_nothing(small_node, people):
+    """As the next boot finds it: other ids, numbers of processes given anew, sockets nobody hears."""
+    mira = people()
+    app_id = small_node.run("stubborn", mira)
+    directory = small_node.directory(app_id)
+    small_node.kill()
+    os.kill(small_node.runner(app_id), signal.SIGKILL)
+    until(lambda: not small_node.processes(app_id), "all of it is gone")
+    assert (directory / "u/s").is_socket()
+    with subprocess.Popen(["sleep", "600"]) as other:
+        reused = {"pid": other.pid, "start": read_stat(other.pid).start, "boot": "another"}
+        stored = json.loads((directory / "record.json").read_text())
+        (directory / "record.json").write_text(json.dumps(stored | {"runner": reused}))
+        (directory / "runner.json").write_text(json.dumps(reused))
+        small_node.start()
+        status = small_node.wait(app_id, "stopped")
+        assert other.poll() is None
+        other.kill()
+    assert status["cause"] == "It ended when its node was restarted."
+    assert not (directory / "u").exists()
+    small_node.stop(small_node.run("web", mira))
+
+
+def test_an_app_that_another_version_of_the_agent_started_is_found_again(small_node, people):
+    app_id = small_node.run("web", people())
+    [pid] = small_node.processes(app_id)
+    small_node.kill()
+    path = small_node.directory(app_id) / "record.json"
+    stored = json.loads(path.read_text())
+    for known in (stored, stored["status"], stored["launch"], stored["launch"]["project"]):
+        known["of_tomorrow"] = {"more": [1, 2]}
+    for missing in ("spent", "unwanted", "ended"):
+        stored.pop(missing, None)
+    stored["launch"]["project"].pop("revision")
+    path.write_text(json.dumps(stored))
+    small_node.start()
+    assert small_node.wait(app_id, "running")["state"] == "running"
+    assert small_node.processes(app_id) == [pid]
+    small_node.stop(app_id)
+    assert not small_node.processes(app_id)
+
+
+def test_a_record_that_nobody_can_read_is_a_problem_of_the_node(small_node, people):
+    app_id = small_node.run("web", people())
+    small_node.kill()
+    path = small_node.directory(app_id) / "record.json"
+    content = path.read_text()
+    path.write_text('{"status": {"state": "dreaming"}}')
+    small_node.start()
+    [problem] = small_node.call("GET", "/v1/health")[1]["problems"]
+    assert problem.startswith(f"The record of an app in {path.parent} cannot be read")
+    small_node.kill()
+    path.write_text(content)
+    small_node.start()
 
 
 @pytest.mark.parametrize("step", ["account", "directory", "permissions", "environment", "launch"])

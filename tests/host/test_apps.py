@@ -137,7 +137,18 @@ def test_an_app_that_is_killed_while_it_runs_has_failed(small_node, people):
     app_id = small_node.run("web", people())
     [pid] = small_node.processes(app_id)
     os.kill(pid, signal.SIGKILL)
-    assert "was killed" in small_node.wait(app_id, "failed")["cause"]
+    status = small_node.wait(app_id, "failed")
+    assert status["cause"] == "Web was killed by signal 9 (SIGKILL) from outside AEN."
+    assert status["mend"]
+
+
+def test_an_app_that_crashes_says_so(small_node, people):
+    app_id = small_node.run("web", people())
+    sock, _ = small_node.connect(app_id)
+    sock.sendall(b"GET /crash HTTP/1.1\r\nHost: app\r\n\r\n")
+    cause = small_node.wait(app_id, "failed")["cause"]
+    sock.close()
+    assert cause.startswith("Web crashed (signal 6, SIGABRT)")
 
 
 def test_an_app_outlives_a_killed_agent_and_is_found_again(small_node, people):

@@ -11,7 +11,8 @@ from compute_agent import activity, catalog
 from compute_agent.activity import Activity
 from compute_agent.config import Config
 from compute_agent.protocol import AppStatus, Launch, ProjectSpec
-from compute_agent.record import ACTIVITY_STEP, Record, Stored
+from compute_agent.record import ACTIVITY_STEP, Record
+from compute_agent.stored import Stored
 
 LONG_AGO = 1_000_000.0
 APPS = catalog.of_node(Config())
