@@ -86,7 +86,8 @@ def test_a_cell_runs_as_its_user_in_the_project_with_its_environment(node, lab):
     assert said.split() == [mira, str(home), f"{home}/envs/default"]
     specs = api(node, app_id, prefix, "kernelspecs")
     assert specs["default"] == "default"
-    assert list(specs["kernelspecs"]) == ["default"]
+    the_machines = {"ir", "python3"}  # of Debian's packages, where it has them
+    assert set(specs["kernelspecs"]) - the_machines == {"default"}
     assert specs["kernelspecs"]["default"]["spec"]["display_name"].startswith("default (Python 3.")
 
 
