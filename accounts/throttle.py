@@ -11,7 +11,6 @@ from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from math import ceil
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -73,12 +72,9 @@ def prune() -> None:
 def client_of(request: HttpRequest) -> str:
     """Return the client's address; of IPv6 its network, since one client has a whole one.
 
-    Behind NGINX (on this host, and only on a site that is public by https) it is what NGINX says.
+    Behind a trusted proxy it is what that says: the site's middleware has seen to it.
     """
     peer = _address(request.META.get("REMOTE_ADDR", ""))
-    if settings.AEN_BEHIND_PROXY and (peer is None or peer.is_loopback):
-        said = request.headers.get("X-Forwarded-For", "").rpartition(",")[2]
-        peer = _address(said.strip()) or peer
     if peer is not None and peer.version == 6:
         return str(ip_network((peer, 64), strict=False))
     return str(peer or "")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from gateway.forwarding import Proxies
+
 #: How Django's own generated example begins, and how many different characters a secret has.
 _EXAMPLE = "django-insecure-"
 _FEWEST = 8
@@ -58,6 +60,18 @@ def hours_of_apps(name: str) -> dict[str, float]:
             )
         found[app] = _hours(name, value)
     return found
+
+
+def proxies(name: str, *, default: str) -> tuple[str, ...]:
+    """Return addresses and networks, separated by blanks or commas. Raises ``ImproperlyConfigured``."""
+    names = tuple(os.environ.get(name, default).replace(",", " ").split())
+    try:
+        Proxies(names)
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"{name}: {error}. It holds addresses and networks of proxies, or unix."
+        ) from error
+    return names
 
 
 def _hours(name: str, value: str) -> float:

@@ -1,4 +1,4 @@
-"""One address for the site, and the headers that every page carries."""
+"""Who asks, one address for the site, and the headers that every page carries."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -10,8 +10,31 @@ from django.db import DataError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 
 from datacenters.gateways import public_urls
+from gateway.forwarding import UNIX, Proxies, Said
 
 Handler = Callable[[HttpRequest], HttpResponse]
+
+
+class BehindProxy:
+    """Believe of ``X-Forwarded-*`` what a trusted proxy says, by the gateway's own rule.
+
+    What follows finds the client in ``REMOTE_ADDR``, and no such field that others have sent.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+        self.proxies = Proxies(settings.AEN_TRUSTED_PROXIES)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        meta = request.META
+        names = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST")
+        said = Said(*(meta.pop(name, "").strip().encode("latin-1", "replace") for name in names))
+        meta.pop("HTTP_FORWARDED", None)
+        sender = self.proxies.sender(meta.get("REMOTE_ADDR") or None, said, b"", b"")
+        meta["REMOTE_ADDR"] = "" if sender.client == UNIX else sender.client
+        if sender.scheme:
+            meta["HTTP_X_FORWARDED_PROTO"] = sender.scheme.decode()
+        return self.get_response(request)
 
 
 class CanonicalHost:

@@ -29,11 +29,11 @@ _public = urlsplit(AEN_PUBLIC_URL)
 ALLOWED_HOSTS = list({_public.hostname, "127.0.0.1", "localhost", "[::1]"} - {None})
 CSRF_TRUSTED_ORIGINS = [AEN_PUBLIC_URL]
 _https = _public.scheme == "https"
-if _https:
-    # NGINX in front sets this header; the server's own port is bound to loopback.
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-#: Whether to ask NGINX, on this host, where a request came from.
-AEN_BEHIND_PROXY = _https
+#: Who may say for whom a request is and by which scheme it came; see ``BehindProxy``.
+AEN_TRUSTED_PROXIES = environment.proxies(
+    "AEN_TRUSTED_PROXIES", default="127.0.0.0/8 ::1 unix" if _https else ""
+)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # --- how this site runs apps, for the pages ---------------------------------------------------------
 AEN_SINGLE_ACCOUNT = (
@@ -69,6 +69,7 @@ INSTALLED_APPS = _database.apps(
 )
 
 MIDDLEWARE = [
+    "aen_site.middleware.BehindProxy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "aen_site.middleware.SecurityHeaders",
@@ -131,14 +132,16 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "accounts:login"
 
 # Browsers send a host's cookies to all its ports, so ours bear a prefix by which gateways know them.
+# By https they bear another before it: then no other host of the domain can set them.
+_prefix = "__Host-" if _https else ""
 SESSION_ENGINE = "accounts.sessions"
-SESSION_COOKIE_NAME = "aen_session"
+SESSION_COOKIE_NAME = f"{_prefix}aen_session"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = _https
 # Not in a cookie of Django's, which gateways would hand to apps.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
-CSRF_COOKIE_NAME = "aen_csrf"
+CSRF_COOKIE_NAME = f"{_prefix}aen_csrf"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SECURE = _https

@@ -37,7 +37,7 @@ def main() -> None:
         write_gateway_config(Path(wanted["gateway_config"]), gateway)
 
 
-def write_gateway_config(path: Path, wanted: dict[str, str]) -> None:
+def write_gateway_config(path: Path, wanted: dict[str, object]) -> None:
     """Bring ``gateway.json`` up to date, keeping what else stands in it."""
     try:
         now = json.loads(path.read_text())

@@ -86,6 +86,7 @@ def _server_wishes(site: Site) -> dict[str, object]:
             "server": options.server_url,
             "server_public": options.public_url,
             "public_url": options.gateway_public_url,
+            "trusted_proxies": _trusted_proxies(options),
             "credential_file": str(layout.gateway_credential),
             "secret_key_file": str(layout.gateway_key),
         },
@@ -96,6 +97,12 @@ def _server_wishes(site: Site) -> dict[str, object]:
             f"--node-address=unix:{layout.agent_socket}",
         ],
     }
+
+
+def _trusted_proxies(options: Options) -> list[str]:
+    """Return who may say for whom a request is: NGINX of this host, where nothing else is set."""
+    default = "127.0.0.0/8 ::1 unix" if options.gateway_public_url.startswith("https:") else ""
+    return options.further.get("AEN_TRUSTED_PROXIES", default).replace(",", " ").split()
 
 
 def as_account(owner: Owner) -> dict[str, object]:

@@ -30,7 +30,7 @@ from .paths import (
     target_of,
 )
 from .request import Sent, head_to_app, read_fields
-from .sender import Proxies, Said, Sender, said_of
+from .sender import UNIX, Proxies, Said, Sender, said_of
 from .types import BadRequest, Header, Headers
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "MAX_HEADER_BYTES",
     "MAX_SESSIONS",
     "SESSION_COOKIE",
+    "UNIX",
     "AppPath",
     "BadRequest",
     "Cookies",
