@@ -16,6 +16,7 @@ from compute_agent.config import Config
 from compute_agent.confinement import Confinement
 from compute_agent.descriptor import Descriptor
 from compute_agent.environments import changing
+from compute_agent.environments.activation import activated
 from compute_agent.environments.listing import ENVIRONMENTS, Kernel
 from compute_agent.host import privileges
 from compute_agent.host.accounts import Account
@@ -135,6 +136,8 @@ class Prepared:
             file = self._directory / USER / changing.FILE
             return changing.command(self._program, self._home, change, file)
         command = self._descriptor.command_line(self._values())
+        if self._conda and self._descriptor.template is None:
+            command = activated(command)
         if not self._descriptor.has_port:
             return command
         python = self._config.python or getattr(sys, "_base_executable", sys.executable)

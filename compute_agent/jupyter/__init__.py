@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from compute_agent.environments.activation import activated
 from compute_agent.environments.listing import Kernel
 
 _HERE = Path(__file__).parent
@@ -20,13 +21,6 @@ _PAGE_CONFIG = {
 _PYTHON = ("{environment}/bin/python", "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f",
            "{connection_file}")  # fmt: skip
 _R = ("{environment}/bin/R", "--slave", "-e", "IRkernel::main()", "--args", "{connection_file}")
-# What conda's packages want in the environment of whoever uses them; run as the kernel's person.
-_ACTIVATED = (
-    "/bin/sh", "-c",
-    'for file in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do [ -r "$file" ] && . "$file"; done; '
-    'exec "$@"',
-    "sh",
-)  # fmt: skip
 
 
 def recipe() -> bytes:
@@ -54,7 +48,7 @@ def kernel(kernel: Kernel, environment: str, variables: dict[str, str]) -> dict[
     described = {"python": "Python"}.get(kernel.language, kernel.language)
     shown = f"{described} {kernel.version}".strip()
     return {
-        "argv": [*(_ACTIVATED if kernel.conda else ()), *argv],
+        "argv": activated(argv) if kernel.conda else argv,
         "display_name": f"{kernel.environment} ({shown})",
         "language": kernel.language,
         "metadata": {"debugger": kernel.language == "python"},

@@ -34,7 +34,15 @@ c.KernelSpecManager.ensure_native_kernel = False
 # The login shell's own files set PATH anew, so the project's environment goes in front after them.
 _shell = os.environ.get("SHELL") or "/bin/sh"
 _activate = 'PATH="$AEN_PATH:$PATH"; export PATH; exec "$0" -i'
+_command = [_shell, "-l"]
 if os.path.basename(_shell) in ("bash", "dash", "ksh", "sh", "zsh"):
-    c.ServerApp.terminado_settings = {"shell_command": [_shell, "-l", "-c", _activate, _shell]}
-else:
-    c.ServerApp.terminado_settings = {"shell_command": [_shell, "-l"]}
+    _command += ["-c", _activate, _shell]
+if os.environ.get("CONDA_PREFIX"):
+    # What conda's packages want in the environment of whoever uses them. In a shell that all
+    # systems have, before the person's own: each has its own way with patterns that match nothing.
+    _scripts = (
+        'for file in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do [ -r "$file" ] && . "$file"; '
+        'done; exec "$@"'
+    )
+    _command = ["/bin/sh", "-c", _scripts, "sh", *_command]
+c.ServerApp.terminado_settings = {"shell_command": _command}

@@ -57,14 +57,14 @@ def test_packages_are_installed_used_and_removed_from_the_page(visit, site):
         page.get_by_role("button", name="Install", exact=True).click()
         # The page follows by itself, and is loaded again at the end.
         expect(page.locator("#change-title")).to_contain_text("Installed", timeout=CHANGE)
-        expect(page.get_by_role("cell", name="aenhello")).to_be_visible()
+        expect(page.get_by_role("cell", name="aenhello", exact=True)).to_be_visible()
         program = [home / "envs/default/bin/aenhello"]
         as_mira = ["runuser", "-u", mira, "--", *program] if ROOT else program
         assert subprocess.run(as_mira, capture_output=True, check=True).stdout == b"hello\n"
 
         page.get_by_role("button", name="Remove aenhello").click()
         expect(page.locator("#change-title")).to_contain_text("Removed", timeout=CHANGE)
-        expect(page.get_by_role("cell", name="aenhello")).to_have_count(0)
+        expect(page.get_by_role("cell", name="aenhello", exact=True)).to_have_count(0)
 
         here = f"projects/{mira}/{NAME}/environments"
         rest.post(here, json={"name": "second", "copy_of": "default"}).raise_for_status()

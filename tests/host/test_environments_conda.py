@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from conda_channel import PLACEHOLDER, add_ipykernel, add_python, kept
 from node_client import Node, as_user, running, small_apps, until
+from test_environment_changes import done, look
 from test_environment_tool import Shell, make_wheel
 from test_jupyter import Kernel, api
 
@@ -55,6 +56,8 @@ def fill(channel):
         {"lib/binny.so": b"\x7fELF\0" + P + b"/lib:" + P + b"/lib64\0more\0" + P + b"\0\0\0end"},
         prefixed={"lib/binny.so": "binary"}, modes={"lib/binny.so": 0o600},
     )  # fmt: skip
+    lively = b'export LIVELY_HOME="$CONDA_PREFIX/share/lively"\n'
+    channel.add("lively", "1.0", {"etc/conda/activate.d/lively.sh": lively})
     channel.add("spy", "1.0", {
         "lib/python3.11/site-packages/spy.pth": SPY,
         "bin/.spy-post-link.sh": b"#!/bin/sh\nid -u > $PREFIX/linked\n",
@@ -78,7 +81,7 @@ def conda_settings(channel, cache, interpreter):
         "state_dir": str(state),
         "python": interpreter,
         "channels": [channel.url],
-        "default_packages": ["python", "greet", "texty", "binny"],
+        "default_packages": ["python", "greet", "texty", "binny", "lively"],
     }
 
 
@@ -96,11 +99,13 @@ def test_a_clone_of_conda_packages_works_for_its_user(clone):
     assert as_user(mira, path / "bin/greet") == (0, "hello\n")
 
 
-def test_a_clone_is_what_rattler_would_have_made_in_its_place(clone, channel, tmp_path):
+def test_a_clone_is_what_rattler_would_have_made_in_its_place(
+    clone, channel, conda_settings, tmp_path
+):
     """Every file, byte for byte: also those that name the environment's directory."""
     path, _ = clone
     there = tmp_path / "direct"
-    order = {"channels": [channel.url], "specs": ["python", "greet", "texty", "binny"], "file": "",
+    order = {"channels": [channel.url], "specs": [*conda_settings["default_packages"]], "file": "",
              "prefix": str(there), "home": str(path), "cache": str(tmp_path / "cache")}  # fmt: skip
     program = "import sys; sys.path.insert(0, 'compute_agent'); import envtool.build as b; b.main()"
     subprocess.run(
@@ -176,14 +181,20 @@ def test_a_channel_that_is_away_is_named(conda_settings, place):
         Environments(Config(**settings)).ensure("default")
 
 
-def test_a_project_gets_its_default_from_the_channel(place, people, conda_settings):
+def test_a_project_gets_its_default_from_the_channel_and_apps_run_as_its_packages_want(
+    place, people, conda_settings
+):
     mira = people()
     with running(Node(place, conda_settings | small_apps(place))) as node:
-        status = node.status(node.run("web", mira))
+        app_id = node.run("web", mira)
+        status = node.status(app_id)
         facts = {step["step"]: step["fact"] for step in status["progress"]}
         assert facts["environment"] == "default, Python 3.11, conda, cloned"
         default = node.project(mira) / "envs/default"
         assert as_user(mira, default / "bin/texty") == (0, f"{default}\n")
+        [pid] = node.processes(app_id)
+        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        assert f"LIVELY_HOME={default}/share/lively".encode() in environ
 
 
 @pytest.fixture(scope="session")
@@ -193,6 +204,7 @@ def kernel_settings(cache, interpreter, environments):
 
     def fill(channel):
         packages = next(built.glob("default/lib/python*/site-packages"))
+        add_r(channel)
         return add_python(channel) and add_ipykernel(channel, packages, "3.11") is None
 
     channel = kept(cache, "kernel", fill)
@@ -223,6 +235,35 @@ def test_a_kernel_runs_from_conda_packages(place, people, kernel_settings):
             said = kernel.run("import os, sys; print(sys.prefix, os.environ['CONDA_PREFIX'])")
         home = f"{node.project(mira)}/envs/default"
         assert said.split() == [home, home]
+
+
+def add_r(channel):
+    """Add this machine's R, as a package that leads to it, and one named as conda's kernel for it."""
+    channel.add("r-base", "4.2.2", {"bin/R": b'#!/bin/sh\nexec /usr/bin/R "$@"\n'},
+                modes={"bin/R": 0o755})  # fmt: skip
+    channel.add("r-irkernel", "1.3.2", {"lib/R/irkernel": b""}, depends=["r-base"])
+
+
+def test_an_r_kernel_runs_from_conda_packages(place, people, kernel_settings):
+    has_kernel = ["/usr/bin/R", "--slave", "-e", 'quit(status = !requireNamespace("IRkernel"))']
+    if (
+        not Path(has_kernel[0]).exists()
+        or subprocess.run(has_kernel, capture_output=True).returncode
+    ):
+        pytest.skip("this machine has no R with IRkernel (Debian: r-base-core r-cran-irkernel)")
+    mira = people()
+    with running(Node(place, kernel_settings)) as node:
+        done(node, mira, "create", "stats", "r-base", "r-irkernel")
+        [stats] = look(node, mira)["environments"]
+        assert (stats["name"], stats["maker"], stats["r"]) == ("stats", "conda", "4.2")
+        app_id = node.run("lab", mira)
+        prefix = f"/{mira}/demo/lab/"
+        specs = api(node, app_id, prefix, "kernelspecs")["kernelspecs"]
+        assert specs["stats"]["spec"]["display_name"] == "stats (R 4.2)"
+        kernel_id = api(node, app_id, prefix, "kernels", "POST", {"name": "stats"})["id"]
+        with Kernel(node, app_id, prefix, kernel_id) as kernel:
+            said = kernel.run("cat(R.version$major, Sys.getenv('CONDA_PREFIX'))")
+        assert said.split() == ["4", f"{node.project(mira)}/envs/stats"]
 
 
 # --- aen env on conda environments ----------------------------------------------------------------
