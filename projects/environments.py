@@ -40,6 +40,6 @@ def result(row: AppInstance) -> str | None:
     """Return what came of a change: ``done``, ``cancelled`` or ``failed``; ``None`` before its end."""
     if row.is_active:
         return None
-    if row.state == "failed" or row.cause:
+    if row.state == "failed" or row.dismissed:
         return "failed"
     return "done" if row.exit_code == 0 else "cancelled"

@@ -3,7 +3,14 @@
 import pytest
 
 from accounts.models import AuditEntry
-from compute_agent.protocol import AppStatus, EnvironmentChange, EnvironmentInfo, Launch, Stop
+from compute_agent.protocol import (
+    AppStatus,
+    EnvironmentChange,
+    EnvironmentInfo,
+    Launch,
+    Snapshot,
+    Stop,
+)
 from projects import actions, questions, reconciler, reports
 from projects.models import AppInstance, Project
 
@@ -116,8 +123,19 @@ def test_a_change_is_cancelled_by_who_asked_and_who_may_stop_others(call, answer
     assert call(cast.edda, "get", address)[1]["result"] == "cancelled"
     address, row = begun()
     assert call(cast.max, "post", f"{address}/cancel")[1]["state"] == "stopping"
+    assert "max" in call(cast.edda, "get", address)[1]["cause"]
     reported(row, "stopped", 3, exit_code=0)  # it came too late
     assert call(cast.edda, "get", address)[1]["result"] == "done"
+
+
+def test_a_change_that_the_node_lost_was_not_made(call, answering, cast):
+    """Its machine was restarted in the middle, and it does not know the change any more."""
+    address = call(cast.edda, "post", HERE, {"name": "x"})[1]["url"].removeprefix("/api/v1/")
+    row = AppInstance.objects.get()
+    reported(row, "running")
+    reports.take(row.node, Snapshot(()))
+    body = call(cast.edda, "get", address)[1]
+    assert (body["result"], body["cause"]) == ("cancelled", reports.LOST)
 
 
 def test_who_leaves_the_team_leaves_no_change_behind(call, answering, project, cast):
