@@ -17,7 +17,7 @@ from projects.api import router as projects
 from projects.environments_api import router as environments
 from projects.permissions_api import router as permissions
 
-from .health import messages
+from .health import is_insider, messages, public_messages
 
 
 class Token(HttpBearer):
@@ -71,8 +71,8 @@ class Health(Schema):
 
 @api.get("/health", auth=None, response=Health, tags=["site"])
 def health(request: HttpRequest) -> dict[str, Any]:
-    """Say whether all parts work; each message names one that does not."""
-    found = messages()
+    """Say whether all parts work; each message names one that does not, to administrators with why."""
+    found = messages() if is_insider(request) else public_messages()
     return {"status": "problem" if found else "ok", "messages": found}
 
 

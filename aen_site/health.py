@@ -1,8 +1,10 @@
 """Whether the parts of the site work, in sentences."""
 
 from datetime import timedelta
+from ipaddress import ip_address
 
 from django.db import DatabaseError
+from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.models import Job
@@ -11,27 +13,54 @@ from datacenters.models import DataCenter, Gateway, Node
 LATE = timedelta(minutes=2)
 
 
+#: What everybody may know, and how it is on the machine, with its paths and addresses.
+Finding = tuple[str, str]
+
+
 def messages() -> list[str]:
     """Return one sentence for each part that does not work; none when all is well."""
+    return [f"{fact} {cause}".strip() for fact, cause in _findings()]
+
+
+def public_messages() -> list[str]:
+    """Return the same without causes, which tell of machines: for those who are not asked in."""
+    return list(dict.fromkeys(fact for fact, _ in _findings()))
+
+
+def is_insider(request: HttpRequest) -> bool:
+    """Return whether causes are shown: to administrators, and on the server's own machine."""
+    if request.user.is_authenticated and request.user.is_staff:
+        return True
+    peer = request.META.get("REMOTE_ADDR", "")  # of the client: proxies are seen through
+    try:
+        return not peer or ip_address(peer).is_loopback
+    except ValueError:
+        return False
+
+
+def _findings() -> list[Finding]:
     try:
         return [*_data_centers(), *_queue()]
     except DatabaseError as error:
-        return [f"The database does not answer: {type(error).__name__}."]
+        return [("The database does not answer.", type(error).__name__)]
 
 
-def _data_centers() -> list[str]:
+def _data_centers() -> list[Finding]:
     if not DataCenter.objects.exists():
-        return ["No data center is enrolled."]
+        return [("No data center is enrolled.", "")]
     found = [
-        f"Gateway {row.name} is not connected." for row in Gateway.objects.all() if not row.is_up
+        (f"Gateway {row.name} is not connected.", "")
+        for row in Gateway.objects.all()
+        if not row.is_up
     ]
     for node in Node.objects.all():
         if not node.is_up:
-            found.append(f"Node {node.name} can’t be reached. {node.cause}".strip())
-        found += [f"Node {node.name}: {problem}" for problem in node.status.get("problems", [])]
+            found.append((f"Node {node.name} can’t be reached.", node.cause))
+        problems = node.status.get("problems", [])
+        found += [(f"Node {node.name} has a problem.", problem) for problem in problems]
     return found
 
 
-def _queue() -> list[str]:
+def _queue() -> list[Finding]:
     late = Job.objects.filter(state=Job.State.WAITING, run_at__lt=timezone.now() - LATE)
-    return ["The worker does not take jobs."] if late.exists() else []
+    return [("The worker does not take jobs.", "")] if late.exists() else []

@@ -85,14 +85,17 @@ class Gateway:
                 with contextlib.suppress(NodeDown, NodeRefused):
                     await node.tell_used(tuple(app_ids))
 
-    def problems(self) -> list[str]:
-        """Return what is wrong, each in one sentence; empty when all is well."""
+    def problems(self, *, causes: bool = True) -> list[str]:
+        """Return what is wrong, each in one sentence; empty when all is well.
+
+        ``causes`` tell of machines, their paths and addresses.
+        """
         found = []
         if not self.tunnel.connected:
-            found.append(f"The server is not connected: {self.tunnel.cause}.")
+            found.append(("The server is not connected", self.tunnel.cause))
         found += [
-            f"Node {node.address.name} is not connected: {node.cause}."
+            (f"Node {node.address.name} is not connected", node.cause)
             for node in self.tunnel.nodes.values()
             if self.tunnel.connected and not node.up
         ]
-        return found
+        return [f"{fact}: {cause}." if causes else f"{fact}." for fact, cause in found]

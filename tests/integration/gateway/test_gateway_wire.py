@@ -277,3 +277,16 @@ def test_no_secret_and_no_query_is_in_the_log(site, opened, http):
 def test_health_is_as_published(site, http):
     assert http.get(site.url + "/-/health").json() == {"status": "ok", "messages": []}
     assert http.get(site.url + "/-/ready").status_code == 200
+
+
+@pytest.mark.row(22)
+def test_health_tells_strangers_what_and_not_where(own_site):
+    site = own_site(trusted_proxies=["127.0.0.1"])
+    site.stop_server()
+    with site.client() as client:
+        eventually(lambda: client.get(site.url + "/-/ready").status_code == 503)
+        (full,) = client.get(site.url + "/-/health").json()["messages"]
+        assert full.startswith("The server is not connected: ")
+        stranger = {"X-Forwarded-For": "192.0.2.7"}
+        told = client.get(site.url + "/-/health", headers=stranger).json()["messages"]
+        assert told == ["The server is not connected."]

@@ -1,6 +1,9 @@
+import functools
+
 import pytest
 
 from accounts import actions as accounts
+from datacenters.models import Node
 from projects import actions
 from projects.models import AppInstance
 
@@ -126,6 +129,20 @@ def test_health_names_what_does_not_work(call, center):
         200,
         {"status": "problem", "messages": ["Gateway north is not connected."]},
     )
+
+
+@pytest.mark.row(22)
+def test_health_tells_strangers_what_and_not_where(client, center, cast):
+    said = "Environments of /srv/projects/mira: No space left."
+    Node.objects.filter(pk=center.node.pk).update(status={"problems": [said, said]})
+    get = functools.partial(client.get, "/api/v1/health", REMOTE_ADDR="192.0.2.7")
+    public = ["Gateway north is not connected.", "Node node-1 has a problem."]
+    assert get().json() == {"status": "problem", "messages": public}
+    full = f"Node node-1 has a problem. {said}"
+    assert full in client.get("/api/v1/health").json()["messages"], "on the machine itself"
+    for person, told in ((cast.mira, False), (cast.ada, True)):
+        client.force_login(person)
+        assert (full in get().json()["messages"]) is told
 
 
 def test_openapi_is_served(call, db):
