@@ -43,6 +43,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._idle_since = self.loop.time()
         self._wait_for_request()
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         limits = self.gateway.limits
