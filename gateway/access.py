@@ -22,6 +22,8 @@ log = logging.getLogger("gateway.access")
 MAX_REMEMBERED = 20_000
 #: Seconds between two checks of what is open, in case a revocation was lost.
 RECHECK = 60.0
+#: Seconds that a question may take, also while it waits for others; then the server counts as away.
+ASK_PATIENCE = 12.0
 
 #: An answer, and the generation of the memory in which it was asked for.
 _Answered = tuple[AccessAnswer, int]
@@ -66,8 +68,11 @@ def http_ask(client: httpx.AsyncClient, credential: Callable[[], str]) -> Ask:
 class Access:
     """The gateway's memory of grants, and what is open under them."""
 
-    def __init__(self, ask: Ask, *, max_ttl: float, grace: float) -> None:
+    def __init__(
+        self, ask: Ask, *, max_ttl: float, grace: float, patience: float = ASK_PATIENCE
+    ) -> None:
         self._ask = ask
+        self._patience = patience
         self._max_ttl = max_ttl
         self._grace = grace
         self._remembered: dict[AccessQuestion, _Remembered] = {}
@@ -96,6 +101,13 @@ class Access:
 
         While the server is away, a grant goes on for the grace time; else raises ``ServerAway``.
         """
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._agreed(question)
+        except TimeoutError:
+            return self._within_grace(question, ServerAway("the server did not answer in time"))
+
+    async def _agreed(self, question: AccessQuestion) -> AccessAnswer:
         while True:
             task = self._asking.get(question)
             if task is None:
@@ -116,12 +128,17 @@ class Access:
 
     async def _fetch(self, question: AccessQuestion) -> _Answered:
         self.misses += 1
-        async with self._limit:
-            generation = self._generation
-            try:
+        generation = self._generation
+        try:
+            # Of questions that nobody waits for any more none stays before those of others.
+            async with asyncio.timeout(self._patience), self._limit:
+                generation = self._generation
                 answer = await self._ask(question)
-            except ServerAway as away:
-                return self._within_grace(question, away), generation
+        except TimeoutError:
+            away = ServerAway("the server did not answer in time")
+            return self._within_grace(question, away), generation
+        except ServerAway as away:
+            return self._within_grace(question, away), generation
         if generation == self._generation:
             if answer.status == 200 and answer.grant is not None:
                 self._remember(question, answer.grant, min(answer.ttl, self._max_ttl))

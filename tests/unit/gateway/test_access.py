@@ -52,6 +52,47 @@ async def test_a_grant_is_remembered(access):
     assert access.known(QUESTION) == GRANT
 
 
+async def test_a_server_that_does_not_answer_is_away_after_a_while(server):
+    server.may_answer.clear()
+    access = Access(server, max_ttl=60, grace=60, patience=0.05)
+    with pytest.raises(ServerAway, match="did not answer in time"):
+        await access.ask(QUESTION)
+    await nothing_is_asked(access)
+    server.may_answer.set()
+    assert (await access.ask(QUESTION)).grant == GRANT
+
+
+async def nothing_is_asked(access):
+    async with asyncio.timeout(15):
+        while access._asking:
+            await asyncio.sleep(0.001)
+
+
+async def test_questions_that_wait_behind_others_have_an_end_too(server):
+    server.may_answer.clear()
+    access = Access(server, max_ttl=60, grace=60, patience=0.05)
+    many = [AccessQuestion("mira", "forecast", "lab", (str(number),)) for number in range(200)]
+    answers = await asyncio.gather(*(access.ask(one) for one in many), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {ServerAway}
+    assert server.asked < 100
+    await nothing_is_asked(access)
+    server.may_answer.set()
+    assert (await access.ask(many[-1])).grant == GRANT
+
+
+async def test_revocations_without_end_do_not_keep_a_question_for_ever(server):
+    access = Access(server, max_ttl=60, grace=0, patience=0.05)
+
+    async def answer(question):
+        access.clear()  # as if something was revoked while the server thought
+        await asyncio.sleep(0)
+        return AccessAnswer(200, ttl=30, grant=GRANT)
+
+    access._ask = answer
+    with pytest.raises(ServerAway):
+        await access.ask(QUESTION)
+
+
 @pytest.mark.parametrize(
     "other",
     [
