@@ -1,5 +1,6 @@
 """Strategies for HTTP messages: valid, odd, and broken ones; and for how they are cut to pieces."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from hypothesis import strategies as st
@@ -125,7 +126,8 @@ def answers(draw):
 
 _EVIL = [b"\r", b"\n", b"\r\n", b"\0", b" ", b"\t", b":", b",", b";", b"0", b"9", b"\x80", b"\x0b",
          b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"chunked", b"\r\n\r\n", b"-",
-         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]  # fmt: skip
+         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]  # fmt: skip
 _DAMAGE = st.tuples(
     st.sampled_from(["insert", "delete", "replace", "repeat"]),
     st.floats(0, 1, exclude_max=True), st.integers(1, 12), st.sampled_from(_EVIL),
@@ -152,4 +154,4 @@ def damaged(data: bytes, damages) -> bytes:
 def cut(data: bytes, cuts) -> list[bytes]:
     """Return ``data`` in pieces."""
     places = sorted({0, len(data), *(int(where * len(data)) for where in cuts)})
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)] or [data]
+    return [data[start:end] for start, end in pairwise(places)] or [data]
