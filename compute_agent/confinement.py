@@ -42,6 +42,8 @@ class Confinement:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._groups: Cgroups | None = None
+        #: Those that were found, which every look at an app's use would look for again.
+        self._found: dict[str, Group] = {}
         self._views = False
         self.ports = Ports(Path(config.run_dir))
         self._needed = _needed(config)
@@ -85,6 +87,7 @@ class Confinement:
             group = self._find(app, uid)
             if group is not None and not group.remove():
                 _log.warning("the control group of app %s could not be removed", app)
+            self._found.pop(app, None)
         place = self._place
         try:
             with opened(place) as fd:
@@ -144,7 +147,12 @@ class Confinement:
         return None if self._groups is None else self._groups.make(uid, app, of_app, of_person)
 
     def _find(self, app: str, uid: int) -> Group | None:
-        return None if self._groups is None else self._groups.find(uid, app)
+        found = self._found.get(app)
+        if found is None and self._groups is not None:
+            found = self._groups.find(uid, app)
+            if found is not None:
+                self._found[app] = found
+        return found
 
     @property
     def _place(self) -> Path:

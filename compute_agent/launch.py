@@ -74,7 +74,9 @@ class Launcher:
         descriptor = self.descriptor(launch.app)
         async with _step(record, "ready") as done:
             began = time.monotonic()
-            while not await _answers(record, descriptor, launch):
+            path = appdir.socket_path(record.directory)
+            target = _readiness(descriptor, launch)
+            while not (_is_there(path) and await _answers(record, path, target, descriptor)):
                 if runner.ended.is_set():
                     raise await self._lacking(launch) or _died(record, descriptor)
                 if time.monotonic() - began > descriptor.timeout:
@@ -217,12 +219,13 @@ async def _step(record: Record, name: str) -> AsyncIterator[Callable[[str], None
         raise
 
 
-async def _answers(record: Record, descriptor: Descriptor, launch: Launch) -> bool:
+def _readiness(descriptor: Descriptor, launch: Launch) -> str:
+    """Return the path that is asked until it answers."""
     below = launch.url_prefix if descriptor.prefix == "keep" else "/"
-    target = below + descriptor.readiness
-    path = appdir.socket_path(record.directory)
-    if not _is_there(path):
-        return False
+    return below + descriptor.readiness
+
+
+async def _answers(record: Record, path: Path, target: str, descriptor: Descriptor) -> bool:
     try:
         async with asyncio.timeout(descriptor.timeout):
             status = await upstream.answers(

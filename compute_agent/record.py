@@ -222,10 +222,10 @@ def _differs(new: float | None, old: float | None) -> bool:
 
 def write_private(path: Path, data: bytes) -> None:
     """Replace the file as a whole; only the node can read it."""
-    fresh = path.with_name(path.name + ".new")
+    fresh = f"{path}.new"
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
-    fresh.replace(path)
+    os.replace(fresh, path)  # noqa: PTH105 - every change of every app comes by here
 
 
 def read(directory: Path, changed: Callable[[Record], None]) -> Record:

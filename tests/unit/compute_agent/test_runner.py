@@ -177,6 +177,11 @@ for fd in range(64):
     assert [line.split()[0] for line in log(tmp_path).splitlines()] == ["0", "1", "2"]
 
 
+def test_an_app_gets_no_signal_held_back_or_ignored(run, tmp_path):
+    ending(run("", argv=["/bin/grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"]), tmp_path)
+    assert [int(line.split()[1], 16) for line in log(tmp_path).splitlines()] == [0, 0]
+
+
 def test_runners_outlive_the_process_they_come_from(run, zygote, tmp_path):
     process = run("import time; time.sleep(600)")
     zygote.end()
