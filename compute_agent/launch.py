@@ -171,10 +171,10 @@ class _Attempt:
         return await self._account()
 
     async def _account(self) -> Account:
-        for_visitors = self._launcher.descriptor(self._launch.app).anonymous
-        return await self._blocking(
-            self._projects.account_of_app, self._launch.account, self._launch.project, for_visitors
-        )
+        launch = self._launch
+        for_visitors = self._launcher.descriptor(launch.app).anonymous
+        find = self._projects.people.account_of_app
+        return await self._blocking(find, launch.account, launch.project, for_visitors)
 
     async def start(self, account: Account) -> runners.Runner:
         record = self._record

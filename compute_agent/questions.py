@@ -20,7 +20,7 @@ from compute_agent.host.expected import Asked
 from compute_agent.host.explanation import explain, unanswerable
 from compute_agent.host.permissions import node_key
 from compute_agent.host.reasons import Reason
-from compute_agent.project import Projects
+from compute_agent.people import People
 from compute_agent.protocol import (
     Answer,
     EnvironmentsFound,
@@ -40,9 +40,9 @@ _log = logging.getLogger(__name__)
 class Questions:
     """Takes questions in the event loop's thread and tells the answers to who listens there."""
 
-    def __init__(self, config: Config, projects: Projects, registry: Registry) -> None:
+    def __init__(self, config: Config, people: People, registry: Registry) -> None:
         self._config = config
-        self._projects = projects
+        self._people = people
         self._registry = registry
         self._threads = ThreadPoolExecutor(2, "question")
         self._waiting = 0
@@ -83,10 +83,10 @@ class Questions:
 
     def _look(self, question: Explain) -> Explanation:
         project = question.project
-        account = self._projects.account_if_there(question.account, project)
+        account = self._people.account_if_there(question.account, project)
         if account is None:
             return unanswerable(question, reasons.no_account(question.account))
-        owner = self._projects.account_if_there(project.owner_account, project)
+        owner = self._people.account_if_there(project.owner_account, project)
         service = service_uid(self._config)
         asked = Asked(
             question,
@@ -119,7 +119,7 @@ class Questions:
 
     def _look_into(self, question: FindEnvironments) -> EnvironmentsFound:
         project, config = question.project, self._config
-        account = self._projects.account_if_there(question.account, project)
+        account = self._people.account_if_there(question.account, project)
         # Who has no account here is kept from nothing by hand, either: the server knows the role.
         who = account and Who(account.uid, frozenset(account.groups) | {account.gid})
         with directories.project_directory(

@@ -56,7 +56,7 @@ class Supervisor:
         self._tasks = Tasks()
         self._lifetimes = Lifetimes(self.launcher, self._tasks)
         self._projects = ProjectWork(self.launcher, self.registry, self._lifetimes, self._tasks)
-        self._questions = Questions(config, self.launcher.projects, self.registry)
+        self._questions = Questions(config, self.launcher.projects.people, self.registry)
         self._measuring = Measuring(
             config=config,
             catalog=catalog,

@@ -24,7 +24,12 @@ def node(place, tool_settings):  # noqa: F811
         make_wheel(wheels, version)
     make_wheel(wheels, "1.0", name="ipykernel")
     given = {"UV_FIND_LINKS": str(wheels), "UV_OFFLINE": "1"}
-    settings = tool_settings | described | {"pass_environment": [*given, "UV_DEFAULT_INDEX"]}
+    settings = (
+        tool_settings
+        | described
+        | {"stop_grace": 10.0}
+        | {"pass_environment": [*given, "UV_DEFAULT_INDEX"]}
+    )
     with socket.create_server(("127.0.0.1", 0)) as index:
         index.settimeout(60)
         given["UV_DEFAULT_INDEX"] = f"http://127.0.0.1:{index.getsockname()[1]}/simple"

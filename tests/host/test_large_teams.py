@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from node_client import as_user
 
-from compute_agent import project as projects
+from compute_agent import people as its_people
 from compute_agent.config import Config
 from compute_agent.environments import Environments
 from compute_agent.project import Projects
@@ -44,7 +44,7 @@ class Node:
 
     def may(self, name, action):
         """Try something with a file of the project as an app of ``name`` would."""
-        account = self.projects.account_of_app(name, self.spec(self.team), False)
+        account = self.projects.people.account_of_app(name, self.spec(self.team), False)
         path = self.projects.home(self.spec(())) / "README.md"
         command = {"read": ["cat", path], "write": ["sh", "-c", 'echo x >> "$1"', "sh", path]}
         done = subprocess.run(
@@ -60,7 +60,7 @@ def uid(name):
 
 @pytest.fixture
 def node(place, people, monkeypatch):
-    monkeypatch.setattr(projects, "MOST_NAMED", 2)
+    monkeypatch.setattr(its_people, "MOST_NAMED", 2)
     made = Node(place, people)
     yield made
     made.projects.set_aside(made.spec(()))
@@ -124,7 +124,7 @@ def test_an_app_of_another_project_does_not_get_the_group(node):
     node.secure(node.spec(node.team))
     last = node.team[3]
     elsewhere = ProjectSpec(last, "own", last)
-    account = node.projects.account_of_app(last, elsewhere, False)
+    account = node.projects.people.account_of_app(last, elsewhere, False)
     made = {grp.getgrnam(name).gr_gid for name in groups()}
     assert not made & set(account.groups)
     path = node.projects.home(node.spec(())) / "README.md"

@@ -6,8 +6,8 @@ from compute_agent.questions import Questions
 from compute_agent.registry import Registry
 
 
-class Projects:
-    """The node's projects, which count how often somebody looked for an account."""
+class People:
+    """The node's people, who count how often somebody looked for an account."""
 
     def __init__(self):
         self.looked = 0
@@ -18,11 +18,11 @@ class Projects:
 
 async def test_it_is_dropped_without_looking(tmp_path):
     question = Explain("0" * 32, ProjectSpec("mira", "lake", "mira"), "mira")
-    projects, registry = Projects(), Registry(tmp_path)
-    questions = Questions(Config(), projects, registry)
+    people, registry = People(), Registry(tmp_path)
+    questions = Questions(Config(), people, registry)
     await questions.answer(question)
-    assert projects.looked == 0
+    assert people.looked == 0
     with registry.subscribed():
         await questions.answer(question)
-    assert projects.looked == 1
+    assert people.looked == 1
     questions.release()
