@@ -16,6 +16,7 @@ import pwd
 import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
@@ -37,6 +38,8 @@ _SECONDS = 5.0
 #: For one copy, with the wait for others' work in the project.
 _COPY_SECONDS = 60.0
 _AT_ONCE = 4
+#: Connections of one account at a time; each may wait for the line that it is to bring.
+_CONNECTIONS = 16
 _TURNS = "turns"
 _log = logging.getLogger(__name__)
 
@@ -74,6 +77,7 @@ class Service:
         self._registry = registry
         self._free = asyncio.Semaphore(_AT_ONCE)
         self._copying: set[int] = set()
+        self._connected: Counter[int] = Counter()
 
     async def listen(self) -> asyncio.AbstractServer:
         """Open the socket, and write down for ``aen env`` what it must know of this node."""
@@ -100,6 +104,16 @@ class Service:
             _log.warning("%s could not be written: %s", path, error.strerror)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        uid = upstream.peer_uid(writer.get_extra_info("socket"))
+        self._connected[uid] += 1
+        try:
+            if self._connected[uid] <= _CONNECTIONS:
+                await self._converse(reader, writer)
+        finally:
+            self._connected -= Counter([uid])
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
             try:
                 async with asyncio.timeout(_SECONDS):
@@ -110,7 +124,6 @@ class Service:
                 writer.write(_said(False, str(error), unknown))
             async with asyncio.timeout(_SECONDS):
                 await writer.drain()
-        writer.close()
 
     async def _do(self, line: bytes, writer: asyncio.StreamWriter) -> None:
         order = msgspec.json.decode(line, type=Order)

@@ -273,6 +273,20 @@ def test_the_node_links_nothing_for_strangers(shell, node, people):
     assert sorted(path.name for path in (shell.home / "envs").iterdir()) == ["default", "elsewhere"]
 
 
+def test_one_account_cannot_keep_others_from_the_nodes_socket(shell, node):
+    held = []
+    try:
+        for _ in range(40):  # more than it serves at a time, and more than it lets one have
+            held.append(socket.socket(socket.AF_UNIX))
+            held[-1].connect(str(node.run_dir / "env.sock"))
+        held[-1].settimeout(20)
+        assert held[-1].recv(1) == b""
+        assert "Copying" not in shell.ok("aen", "env", "clone", "default", "copy")
+    finally:
+        for sock in held:
+            sock.close()
+
+
 def test_links_in_an_environment_are_copied_as_links(shell, node):
     """The node follows none, whatever they lead to."""
     shell.ok("ln", "-s", "/etc", default(shell) / "lib/leads-out")

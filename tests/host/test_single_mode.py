@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from node_client import CHECKOUT, Node, as_user, running, small_apps
+from test_environment_changes import done, look
 
 from compute_agent.host.reachable import closed_ancestor
 
@@ -90,3 +91,13 @@ def test_strangers_cannot_speak_to_the_agent(persons_node, people):
     otto = people(make=True)
     connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
     assert as_user(otto, "/usr/bin/python3", "-c", connect, node.socket)[0] != 0
+
+
+def test_environments_are_changed_as_the_person_who_runs_the_node(persons_node):
+    node, anna = persons_node
+    done(node, "mira", "clone", "second", source="default")
+    second = node.project("mira") / "envs/second"
+    assert second.stat().st_uid == pwd.getpwnam(anna).pw_uid
+    assert [one["name"] for one in look(node, "mira")["environments"]] == ["default", "second"]
+    done(node, "mira", "delete", "second")
+    assert not second.exists()
