@@ -1,13 +1,13 @@
 # The two commands: `make run` brings up a site, `make test` runs every test.
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench lock clean
+.PHONY: help run test test-mongo check fix bench lock clean
 
 BOOTSTRAP = @python=$$(deploy/find-python) && PYTHONPATH= exec "$$python" -m deploy.bootstrap
 DEV = @python=$$(deploy/find-python) && PYTHONPATH= "$$python" -m deploy.bootstrap --dev
 BIN = .venv/bin
 
 help:  ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
 run:  ## set up what is missing and run the site in the foreground
 	$(BOOTSTRAP)
@@ -23,6 +23,14 @@ test: dev  ## run every test; what the machine cannot do is skipped with the rea
 	@$(BIN)/python -m deploy.system_packages
 	@$(PYTEST) $(ARGS)
 	@AEN_TEST_DATABASE_URL=postgresql $(PYTEST) $(ARGS)
+	@$(if $(ARGS),,AEN_TEST_DATABASE_URL=mongodb $(PYTEST) $(PORTABLE))
+
+# What must be true on MongoDB, too; and what the compatible server can't bear, on a real one alone.
+PORTABLE = tests/portable tests/unit/accounts/test_jobs.py tests/unit/projects/test_lost_messages.py
+REAL = $(PORTABLE) tests/unit/accounts/test_throttle.py tests/unit/projects
+test-mongo: dev  ## the portable tests on your MongoDB, beside the database that MONGO_URI names
+	@test -n '$(MONGO_URI)' || { echo "Say which: MONGO_URI='mongodb://host/name?replicaSet=rs0'"; exit 2; }
+	@AEN_TEST_DATABASE_URL='$(MONGO_URI)' $(BIN)/python -m pytest $(or $(ARGS),$(REAL))
 
 check: dev  ## lint, types, import contracts, migrations, docs
 	$(BIN)/ruff check .

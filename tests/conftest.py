@@ -54,11 +54,22 @@ def postgresql():
 
 
 @pytest.fixture(scope="session")
+def mongodb():
+    """A server that understands MongoDB's wire, of these tests' own."""
+    from tests.mongodb import server
+
+    if reason := server.why_not():
+        pytest.skip(reason)
+    with server.Server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, request):
-    """The moment before the test database is made: PostgreSQL is started, if it is to be that."""
+    """The moment before the test database is made: its server is started, if it is to be one."""
     if django_settings.STARTED_BY_TESTS:
-        server = request.getfixturevalue("postgresql")
-        django_settings.DATABASES["default"]["HOST"] = str(server.folder)
+        server = request.getfixturevalue(django_settings.STARTED_BY_TESTS)
+        django_settings.DATABASES["default"]["HOST"] = server.host
 
 
 @pytest.fixture

@@ -62,6 +62,11 @@ class PostgreSQL:
         shutil.rmtree(self.folder)
 
     @property
+    def host(self) -> str:
+        """What ``DATABASES`` names as its host."""
+        return str(self.folder)
+
+    @property
     def data(self) -> Path:
         return self.folder / "data"
 

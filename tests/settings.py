@@ -1,8 +1,8 @@
 """The server's settings, for tests: a secret of their own, fast hashing, a database that goes.
 
 ``AEN_TEST_DATABASE_URL`` has them run on another database than SQLite: on one beside the named one,
-whose name begins with ``test_``, made before the tests and removed after them. The word
-``postgresql`` alone stands for a server that the tests start themselves.
+whose name begins with ``test_``, made before the tests and removed after them. The words
+``postgresql`` and ``mongodb`` alone stand for a server that the tests start themselves.
 """
 
 import os
@@ -14,9 +14,9 @@ os.environ.setdefault("AEN_HOME", "/nonexistent/aen-tests")
 os.environ["AEN_PUBLIC_URL"] = "http://testserver"
 #: Empty: SQLite.
 TEST_DATABASE = os.environ.get("AEN_TEST_DATABASE_URL", "")
-STARTED_BY_TESTS = TEST_DATABASE == "postgresql"
+STARTED_BY_TESTS = TEST_DATABASE if TEST_DATABASE in ("postgresql", "mongodb") else ""
 os.environ["AEN_DATABASE_URL"] = (
-    "postgresql://aen@known-when-it-runs/aen" if STARTED_BY_TESTS else TEST_DATABASE
+    f"{STARTED_BY_TESTS}://aen@known-when-it-runs/aen" if STARTED_BY_TESTS else TEST_DATABASE
 )
 
 from aen_site.settings import *  # noqa: E402, F403

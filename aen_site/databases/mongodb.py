@@ -11,6 +11,8 @@ To make the migrations again (for a new Django or guardian), remove them and run
 from typing import Final
 
 AUTO_FIELD: Final = "django_mongodb_backend.fields.ObjectIdAutoField"
+#: The field of each document that is its key.
+KEY: Final = "_id"
 
 _HERE = "aen_site.databases"
 #: Sessions are not here: their key is a text.

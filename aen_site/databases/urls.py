@@ -10,6 +10,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from . import mongodb
 
+#: Milliseconds, unless the address says otherwise: until a page says that there is no database, and
+#: until a server that fell silent in the middle of an answer counts as gone.
+_PATIENCE = {"serverSelectionTimeoutMS": 5_000, "socketTimeoutMS": 20_000}
 ENGINE = "aen_site.databases.mongodb_engine"
 SUPPORTED = (
     "sqlite:///path, postgresql://user:password@host:port/name or "
@@ -115,6 +118,5 @@ def _mongodb(url: str, parts: SplitResult) -> dict[str, Any]:
     # Acknowledged is what a majority of the replica set has on disk: a failover loses none of it.
     options: dict[str, Any] = {"w": "majority", "journal": True}
     given = {key.lower() for key in parse_qs(parts.query)}
-    if "serverselectiontimeoutms" not in given:
-        options["serverSelectionTimeoutMS"] = 5000  # without a database one page waits this long
+    options |= {key: value for key, value in _PATIENCE.items() if key.lower() not in given}
     return {"ENGINE": ENGINE, "HOST": url, "NAME": name, "OPTIONS": options}

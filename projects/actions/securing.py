@@ -12,7 +12,9 @@ from .locking import read_node
 
 def secure(project: Project) -> None:
     """Have the node apply the project's permissions as they are now. Within a transaction."""
-    project.team_changed_at = timezone.now()
+    now = timezone.now()
+    # As exact as every database keeps it: the node compares what it is sent now and what later.
+    project.team_changed_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
     Project.objects.filter(pk=project.pk).update(team_changed_at=project.team_changed_at)
     read_node(project)  # a first start may just have chosen it
     if project.node is not None:

@@ -1,11 +1,13 @@
 """The engine that ``DATABASES`` names on MongoDB: django-mongodb-backend, with its ends mended.
 
-Two things of the backend's 5.2.4 do not bear a database that goes away:
+What the backend's 5.2.4 does not bear:
 
 - A connection or a commit that fails raises PyMongo's own error, which is none of Django's: whoever
   catches ``DatabaseError`` would not notice that the database is away.
 - After a commit that failed, the session stays on the thread's connection, and every transaction
   after it fails, too.
+- A commit within one of Django's own blocks, which do nothing here: the Django admin opens one around
+  each of its forms, and what waited for the commit is then refused.
 """
 
 from collections.abc import Iterator
@@ -48,6 +50,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with self._ended_session(), _in_words_of_django():
             if self.session and self.session.in_transaction:
                 self.session.abort_transaction()
+
+    def validate_no_atomic_block(self) -> None:
+        """Forbid nothing within Django's own blocks."""
 
     @contextmanager
     def _ended_session(self) -> Iterator[None]:
