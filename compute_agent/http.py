@@ -10,8 +10,9 @@ from typing import cast
 import h11
 from msgspec import Struct
 
+from compute_agent import proxy_header
 from compute_agent.protocol import Refusal, encode
-from compute_agent.splice import Side
+from compute_agent.splice import Side, link
 
 #: Largest body of a command, in bytes.
 MAX_BODY = 1024 * 1024
@@ -30,6 +31,8 @@ class Refused(Exception):
 
 
 Handler = Callable[["Exchange"], Awaitable[None]]
+#: Returns an attached connection to the app of that id; raises ``Refused``.
+Dial = Callable[[str], Awaitable[Side]]
 
 
 class Exchange:
@@ -79,11 +82,22 @@ class Exchange:
 
 
 class Connection(asyncio.Protocol):
-    """Reads one request at a time and has ``handler`` answer it."""
+    """Reads one request at a time and has ``handler`` answer it.
 
-    def __init__(self, handler: Handler, admit: Callable[[asyncio.Transport], bool]) -> None:
+    A connection that begins with a PROXY header is one to the app that is its unique id, made by
+    ``dial``.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        admit: Callable[[asyncio.Transport], bool],
+        dial: Dial | None = None,
+    ) -> None:
         self._handler = handler
         self._admit = admit
+        self._dial = dial
+        self._early: bytes | None = b"" if dial else None
         self._http = h11.Connection(h11.SERVER)
         self._transport: asyncio.Transport
         self._request: h11.Request | None = None
@@ -103,6 +117,12 @@ class Connection(asyncio.Protocol):
         self._expect()
 
     def data_received(self, data: bytes) -> None:
+        if self._early is not None:
+            data = self._early = self._early + data
+            if proxy_header.begins(data):
+                self._splice(data)
+                return
+            self._early = None
         self._http.receive_data(data)
         if self._task is None:
             self._advance()
@@ -193,6 +213,36 @@ class Connection(asyncio.Protocol):
     def _relax(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
+
+    # --- a connection to an app from its first byte ---
+
+    def _splice(self, data: bytes) -> None:
+        try:
+            header = proxy_header.read(data)
+        except ValueError:
+            self._transport.abort()
+            return
+        if header is not None:
+            self._relax()
+            self._transport.pause_reading()
+            work = self._reach(header.unique_id, data[header.size :])
+            self._task = asyncio.get_running_loop().create_task(work)
+
+    async def _reach(self, app_id: str, early: bytes) -> None:
+        assert self._dial is not None
+        try:
+            app = await self._dial(app_id)
+        except Refused:
+            self._transport.close()  # the other end asks by the long way, and is told why
+            return
+        if self._transport.is_closing():
+            app.close()
+            return
+        client = Side()
+        client.early, client.traffic = early, app.traffic
+        self._transport.set_protocol(client)
+        client.attach(self._transport)
+        link(client, app)
 
     # --- answers ---
 

@@ -123,23 +123,29 @@ class Api:
         wanted = exchange.headers.get("upgrade", "").lower().replace(" ", "").split(",")
         if UPGRADE not in wanted:
             raise Refused(426, "no_upgrade", f"This call needs the header Upgrade: {UPGRADE}.")
-        record = self._supervisor.registry.find(app_id)
-        if record is None:
-            raise Refused(404, "unknown_app", "This node does not know the app.")
-        if record.state != "running":
-            raise Refused(409, "not_running", f"The app is not running; it is {record.state}.")
-        sock = await _reach(record)
+        sock, record = await self._reach(app_id)
         header = ("AEN-Inject", encode(self._inject(record)).decode())
         if PASSED in wanted and exchange.can_pass_sockets:
             record.traffic.moved = True
             with sock:
                 exchange.pass_socket(PASSED, [header], sock)
             return
-        loop = asyncio.get_running_loop()
-        _, app = await loop.create_unix_connection(Side, sock=sock)
+        app = await _attached(sock, record)
         client = await exchange.upgrade(UPGRADE, [header])
-        client.traffic = app.traffic = record.traffic
+        client.traffic = app.traffic
         link(client, app)
+
+    async def dial(self, app_id: str) -> Side:
+        """Return an attached connection to the app; raises ``Refused``."""
+        return await _attached(*await self._reach(app_id))
+
+    async def _reach(self, app_id: str) -> tuple[socket.socket, Record]:
+        record = self._supervisor.registry.find(app_id)
+        if record is None:
+            raise Refused(404, "unknown_app", "This node does not know the app.")
+        if record.state != "running":
+            raise Refused(409, "not_running", f"The app is not running; it is {record.state}.")
+        return await _reach(record), record
 
     def _inject(self, record: Record) -> Inject:
         descriptor = record.launch and self._supervisor.catalog.apps.get(record.launch.app)
@@ -167,6 +173,14 @@ async def _reach(record: Record) -> socket.socket:
         raise Refused(502, "unreachable", "The app does not answer at its socket.") from None
 
 
+async def _attached(sock: socket.socket, record: Record) -> Side:
+    """Return the connection as a side to splice, whose bytes count as use of the app."""
+    loop = asyncio.get_running_loop()
+    _, app = await loop.create_unix_connection(Side, sock=sock)
+    app.traffic = record.traffic
+    return app
+
+
 # --- listening -----------------------------------------------------------------------------------
 
 
@@ -186,7 +200,7 @@ async def listen(config: Config, api: Api) -> asyncio.AbstractServer:
         _make_way(path)
         admitted = _admitted(config)
         server = await loop.create_unix_server(
-            lambda: Connection(api.handle, lambda peer: _is_admitted(peer, admitted)),
+            lambda: Connection(api.handle, lambda peer: _is_admitted(peer, admitted), api.dial),
             str(path),
             backlog=_BACKLOG,
         )

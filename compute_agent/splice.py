@@ -45,6 +45,11 @@ class Side(asyncio.Protocol):
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         transport.pause_reading()
 
+    def close(self) -> None:
+        """End it before it was joined with another."""
+        if self.transport is not None:
+            self.transport.close()
+
     def data_received(self, data: bytes) -> None:
         self.traffic.moved = True
         transport = self._other and self._other.transport

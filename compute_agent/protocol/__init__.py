@@ -22,6 +22,10 @@ The gateway dials the node's agent over HTTP/1.1, on a Unix socket on the same h
                                            the last time; 202
 =========================================  =====================================================
 
+On the Unix socket a connection may also begin with a header of the PROXY protocol, version 2, whose
+unique id is an ``app_id``: then it *is* a connection to that app from its next byte, and nothing is
+injected. If the app is not running it is closed without an answer.
+
 The server writes commands and reads reports; the gateway relays both unopened. This package is
 pure: it holds types and their JSON form, and does no input or output.
 """
