@@ -4,6 +4,7 @@
 ``gateway.json``.
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -13,6 +14,7 @@ import uvicorn
 from .config import ConfigError, load, read_secret
 from .consumers.websocket import MAX_MESSAGE
 from .express import Connection
+from .haproxy.listening import Server
 from .limits.host import raise_open_files
 
 
@@ -30,7 +32,7 @@ def main() -> int:
         print(f"The gateway does not start. {error}", file=sys.stderr)  # noqa: T201
         return 78  # EX_CONFIG
     raise_open_files()
-    uvicorn.run(
+    settings = uvicorn.Config(
         "gateway.asgi:application",
         host=os.environ.get("AEN_BIND", "127.0.0.1"),
         port=int(os.environ.get("AEN_GATEWAY_PORT", "8089")),
@@ -48,7 +50,14 @@ def main() -> int:
         timeout_graceful_shutdown=3,
         backlog=2048,
     )
-    return 0
+    server = (
+        uvicorn.Server(settings)
+        if config.haproxy is None
+        else (Server(settings, config.haproxy.listen))
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    return 0 if server.started else 3
 
 
 if __name__ == "__main__":

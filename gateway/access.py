@@ -80,6 +80,8 @@ class Access:
         self._open: dict[AccessQuestion, dict[Open, Grant]] = {}
         self._open_of: dict[str, int] = {}
         self._generation = 0
+        #: Called when all answers are forgotten.
+        self.on_clear: Callable[[], None] = lambda: None
         self.hits = 0
         self.misses = 0
         self._limit = asyncio.Semaphore(32)
@@ -95,6 +97,13 @@ class Access:
     def was_granted(self, question: AccessQuestion) -> bool:
         """Return whether it was granted lately, though perhaps too long ago to pass."""
         return question in self._remembered
+
+    def lasts(self, question: AccessQuestion, grant: Grant) -> float:
+        """Return for how many seconds more the grant is remembered; 0 if it is not."""
+        remembered = self._remembered.get(question)
+        if remembered is None or remembered.grant != grant:
+            return 0.0
+        return max(0.0, remembered.expires - time.monotonic())
 
     async def ask(self, question: AccessQuestion) -> AccessAnswer:
         """Return the server's answer, shared with all who ask the same at the time.
@@ -223,6 +232,7 @@ class Access:
         """Forget all answers, because revocations may have been missed."""
         self._generation += 1
         self._remembered.clear()
+        self.on_clear()
 
     async def recheck(self) -> None:
         """Ask again for everything open, and end what is no longer granted."""

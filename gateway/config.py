@@ -28,6 +28,14 @@ class Tls(Struct, frozen=True, forbid_unknown_fields=True):
     ca: str
 
 
+class Haproxy(Struct, frozen=True, forbid_unknown_fields=True):
+    """Sockets: HAProxy's ``runtime`` one, ``listen`` for its requests, and the ``agent`` it reaches."""
+
+    runtime: str
+    listen: str
+    agent: str
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """``server``: where the gateway reaches the server; the ``public`` ones are for browsers.
 
@@ -56,6 +64,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     trusted_proxies: tuple[str, ...] = ()
     #: Further host names, without a port, under which the gateway may be asked.
     names: tuple[str, ...] = ()
+    #: HAProxy in front, which carries what is granted.
+    haproxy: Haproxy | None = None
 
     @property
     def own_url(self) -> str:

@@ -11,6 +11,7 @@ from .accesslog import AccessLog
 from .config import Config, read_secret
 from .entry import Entry
 from .gate import Gate
+from .haproxy.plane import Plane
 from .limits import Door, Limits
 from .metrics import Metrics
 from .nodes import NodeDown, NodeRefused, plain_client
@@ -41,12 +42,18 @@ class Gateway:
         self.gate = Gate(config, self.access, self.signin, self.entry, self.limits)
         self.metrics = Metrics()
         self.pool = Pool()
+        self.plane: Plane | None = None
+        if config.haproxy is not None:
+            self.plane = Plane(config.haproxy, self.access, self.pool, self.tunnel.node)
+            self.gate.on_admitted = self.plane.admitted
         self.log = log or AccessLog()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin what runs for as long as the gateway does."""
-        work = (self.tunnel.run(), self.access.recheck_forever(), self._sweep_forever())
+        work = [self.tunnel.run(), self.access.recheck_forever(), self._sweep_forever()]
+        if self.plane is not None:
+            work.append(self.plane.run())
         self._tasks = [asyncio.create_task(one) for one in work]
 
     async def stop(self) -> None:
@@ -55,6 +62,8 @@ class Gateway:
         for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        if self.plane is not None:
+            await self.plane.stop()
         self.pool.end()
         await self.tunnel.aclose()
         await self._client.aclose()
@@ -98,4 +107,6 @@ class Gateway:
             for node in self.tunnel.nodes.values()
             if self.tunnel.connected and not node.up
         ]
+        if self.plane is not None and self.plane.processes.cause:
+            found.append(("HAProxy is not connected", self.plane.processes.cause))
         return [f"{fact}: {cause}." if causes else f"{fact}." for fact, cause in found]

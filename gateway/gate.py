@@ -1,6 +1,6 @@
 """The gate: from a request to the app it may reach, or to the answer it gets instead."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -28,6 +28,7 @@ from .forwarding import (
     same_origin,
     split_query,
 )
+from .forwarding.sender import UNIX
 from .limits import Limits, Over
 from .owncookies import SignInLoop
 from .pages import Page
@@ -79,9 +80,13 @@ class Gate:
         self._secure = config.public_scheme == b"https"
         self._origins = config.has_origins
         self._limits = limits
-        self._proxies = Proxies(config.trusted_proxies)
+        # Only HAProxy can open the socket that it hands requests on by.
+        ours = (UNIX,) if config.haproxy is not None else ()
+        self._proxies = Proxies((*config.trusted_proxies, *ours))
         self.trusts = self._proxies.trusts
         self._place_of = Hosts(config.public_url, config.names).place
+        #: Told of what came by HAProxy and may pass.
+        self.on_admitted: Callable[[Admitted], None] | None = None
 
     def sender(self, scope: Scope, sent: Sent) -> Sender:
         """Return who sent a request, as far as that can be believed."""
@@ -146,6 +151,8 @@ class Gate:
             self._limits.person(user, self._access.open_of(user))
         except Over as over:
             raise _told(over) from over
+        if self.on_admitted is not None and scope["client"] is None:
+            self.on_admitted(admitted)
         return admitted
 
     def _path(self, scope: Scope, place: Place) -> AppPath:

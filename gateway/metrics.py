@@ -67,18 +67,18 @@ class Metrics:
         ]
         refused = [(f'{{limit="{name}"}}', n) for name, n in sorted(limits.refused.items())]
         lines = [
-            *_metric("requests_total", "counter", requests),
-            *_metric("request_seconds", "histogram", self._histogram()),
-            *_metric("open_connections", "gauge", [("", access.open_count)]),
-            *_metric("access_hits_total", "counter", [("", access.hits)]),
-            *_metric("access_misses_total", "counter", [("", access.misses)]),
-            *_metric("app_errors_total", "counter", [("", self.failed)]),
-            *_metric("app_bytes_total", "counter", [
+            *lines_of("requests_total", "counter", requests),
+            *lines_of("request_seconds", "histogram", self._histogram()),
+            *lines_of("open_connections", "gauge", [("", access.open_count)]),
+            *lines_of("access_hits_total", "counter", [("", access.hits)]),
+            *lines_of("access_misses_total", "counter", [("", access.misses)]),
+            *lines_of("app_errors_total", "counter", [("", self.failed)]),
+            *lines_of("app_bytes_total", "counter", [
                 ('{direction="from"}', traffic.received),
                 ('{direction="to"}', traffic.sent),
             ]),
-            *_metric("refused_total", "counter", refused),
-            *_metric("delayed_total", "counter", [("", limits.turns.delayed)]),
+            *lines_of("refused_total", "counter", refused),
+            *lines_of("delayed_total", "counter", [("", limits.turns.delayed)]),
         ]  # fmt: skip
         return "\n".join([*lines, ""])
 
@@ -105,7 +105,7 @@ def process() -> str:
     return "".join(lines)
 
 
-def _metric(name: str, kind: str, values: Iterable[tuple[str, float]]) -> list[str]:
+def lines_of(name: str, kind: str, values: Iterable[tuple[str, float]]) -> list[str]:
     name = f"aen_gateway_{name}"
     return [f"# TYPE {name} {kind}", *(f"{name}{labels} {value:g}" if isinstance(value, float)
             else f"{name}{labels} {value}" for labels, value in values)]  # fmt: skip

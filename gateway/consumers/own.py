@@ -49,6 +49,7 @@ class OwnConsumer(AsyncConsumer):
         if scope["raw_path"] == b"/-/metrics" and _may_count(gateway, scope):
             text = gateway.metrics.text(gateway.access, gateway.pool.traffic(), gateway.limits)
             text += process()
+            text += await gateway.plane.metrics() if gateway.plane is not None else ""
             await _send(send, 200, b"text/plain; version=0.0.4", text.encode())
             return
         try:

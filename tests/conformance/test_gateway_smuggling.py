@@ -80,19 +80,55 @@ BAD_LINES = {
 }
 
 
+#: What HAProxy puts right itself: the gateway, or the app, gets one good request.
+MENDED = (
+    "CL.TE", "TE.CL", "CL twice, the same", "CL list", "folded field", "line feed in a value",
+    "body after an upgrade", "body after a WebSocket's handshake", "HTTP/1.2",
+)  # fmt: skip
+
+
+def is_mended(talk, case) -> bool:
+    """Whether HAProxy is in front and makes a good request of the case."""
+    cases = AMBIGUOUS | BAD_LINES
+    return talk.site.way == "haproxy" and any(case is cases[name] for name in MENDED)
+
+
+def assert_one_good_request(talk):
+    """The app hears one request, framed in one way, and behind it nothing."""
+    app = talk.app()
+    head = app.hears_head()
+    assert head.first.endswith(" HTTP/1.1") and not any(
+        name.strip() != name for name, _ in head.fields
+    )
+    talk.browser.close()
+    rest = app.hears_end()
+    assert len(head.all("content-length") + head.all("transfer-encoding")) <= 1
+    if "content-length" in head:
+        rest = rest[int(head["content-length"]) :]
+    if "transfer-encoding" in head:
+        while rest:
+            size, _, rest = rest.partition(b"\r\n")
+            rest = rest[int(size, 16) + 2 :]
+    assert rest == b""
+    assert talk.nothing_reached_the_app()
+
+
 def named(cases):
     return [pytest.param(case, id=name) for name, case in cases.items()]
 
 
 def refused(answer: bytes) -> bool:
-    """Whether the first answer, if there is one, is an error."""
-    return not answer or answer.split(b" ")[1].startswith((b"4", b"5"))
+    """Whether the first answer, if there is one, is an error, or none of HTTP/1.1's."""
+    return not answer.startswith(b"HTTP/1.1 ") or answer[9:10] in b"45"
 
 
 @pytest.mark.parametrize("case", named(AMBIGUOUS))
 def test_an_ambiguous_request_is_refused(talk, case):
     fields, body = case
     talk.browser.says(talk.request("", *fields, "Connection: close", method="POST", body=body))
+    if is_mended(talk, case):
+        assert_one_good_request(talk)
+        return
     assert refused(talk.browser.hears_end())
     assert talk.nothing_reached_the_app()
 
@@ -103,6 +139,9 @@ def test_a_websockets_handshake_with_a_body_is_refused_at_once(talk, method, fie
     """Without a wish to close: nothing else would ever end such a connection."""
     handshake, _ = AMBIGUOUS["body after a WebSocket's handshake"]
     talk.browser.says(talk.request("", *handshake[:-1], field, method=method, body=HIDDEN))
+    if talk.site.way == "haproxy" and field == LENGTH:  # which then is no handshake any more
+        assert_one_good_request(talk)
+        return
     assert talk.browser.hears_end().startswith(b"HTTP/1.1 400 ")
     assert talk.nothing_reached_the_app()
 
@@ -112,6 +151,9 @@ def test_a_request_with_an_odd_first_line_or_end_is_refused(talk, case):
     cookie = f"Cookie: aen_gateway={talk.opened.session}".encode()
     data = case.replace(b"PATH", talk.opened.prefix.encode()).replace(b"COOKIE", cookie)
     talk.browser.says(data)
+    if is_mended(talk, case):
+        assert_one_good_request(talk)
+        return
     talk.browser.sock.shutdown(1)  # a reader that waits for more learns that none comes
     assert refused(talk.browser.hears_end())
     assert talk.nothing_reached_the_app()
@@ -122,6 +164,9 @@ def test_a_sloppy_first_line_reaches_the_app_as_a_good_one(talk, line):
     plain = f"GET {talk.opened.prefix} HTTP/1.1"
     sloppy = line.replace("PATH", talk.opened.prefix)
     talk.browser.says(talk.request().replace(plain.encode(), sloppy.encode()))
+    if talk.site.way == "haproxy" and "RTSP" in line:
+        assert talk.browser.hears_head().status == 400
+        return
     assert talk.app().hears_head().first == plain
 
 
@@ -131,6 +176,10 @@ def test_a_body_in_bad_chunks_ends_both_connections(talk, case):
     app = talk.app()
     app.hears_head()
     app.hears(b"1\r\nx\r\n")
+    if talk.site.way == "haproxy" and case is BAD_CHUNKS["bare line feeds"]:
+        talk.browser.says(case)
+        app.hears(b"5\r\nhello\r\n0\r\n\r\n")
+        return
     talk.browser.says(case + talk.request("next"))
     assert b"HTTP/1.1" not in app.hears_end()
     assert refused(talk.browser.hears_end())
@@ -149,6 +198,9 @@ def test_an_absolute_target_reaches_the_app_by_its_path_alone(talk):
     prefix = talk.opened.prefix.encode()
     absolute = talk.request().replace(b" " + prefix, b" http://evil.example" + prefix, 1)
     talk.browser.says(absolute)
+    if talk.site.way == "haproxy":  # another host than the field says
+        assert talk.browser.hears_head().status == 400
+        return
     head = talk.app().hears_head()
     assert head.first == f"GET {talk.opened.prefix} HTTP/1.1"
     assert head["host"] == head["x-forwarded-host"] == f"127.0.0.1:{talk.site.port}"

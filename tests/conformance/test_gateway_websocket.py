@@ -85,7 +85,7 @@ def test_the_subprotocol_is_the_apps_choice(talk):
 def test_compression_is_agreed_end_to_end_or_refused(talk):
     wish = "permessage-deflate; client_max_window_bits"
     app, head = asks(talk, f"Sec-WebSocket-Extensions: {wish}")
-    if talk.site.way == "express":
+    if talk.site.way != "consumers":
         assert head["sec-websocket-extensions"] == wish
         app.says(accept(head, "Sec-WebSocket-Extensions: permessage-deflate"))
         assert talk.browser.hears_head()["sec-websocket-extensions"] == "permessage-deflate"
@@ -134,7 +134,7 @@ def test_a_message_in_pieces_stays_one_message(talk):
     app = opened(talk)
     app.says(frame(1, b"a", fin=False) + frame(9, b"ping") + frame(0, b"b", fin=False))
     app.says(frame(0, b"c"))
-    if talk.site.way == "express":
+    if talk.site.way != "consumers":
         talk.browser.hears(
             frame(1, b"a", fin=False) + frame(9, b"ping") + frame(0, b"b", fin=False)
         )
@@ -146,7 +146,7 @@ def test_a_message_in_pieces_stays_one_message(talk):
 def test_a_ping_has_its_pong(talk):
     app = opened(talk)
     talk.browser.says(frame(9, b"there?", masked=True))
-    if talk.site.way == "express":  # end to end; the consumers' own server answers
+    if talk.site.way != "consumers":  # end to end; the consumers' own server answers
         assert unmasked(app) == (0x89, b"there?")
         app.says(frame(10, b"there?"))
     talk.browser.hears(frame(10, b"there?"))
@@ -174,6 +174,9 @@ def test_a_close_without_code_stays_one(talk):
 
 def test_an_app_that_vanishes_is_told_of(talk):
     opened(talk).close()
+    if talk.site.way == "haproxy":  # which puts in no frames: browsers say 1006
+        assert talk.browser.hears_end() == b""
+        return
     talk.browser.hears(frame(8, (1014).to_bytes(2)))
 
 
@@ -199,8 +202,12 @@ def test_revocation_closes_it_and_says_so(talk, field):
     value = {"session": session, "user": talk.opened.owner, "app_id": talk.opened.app_id}
     talk.site.revoke(field, value[field])
     closing = (
-        talk.browser.hears_end() if talk.site.way == "express" else talk.browser.hears_bytes(4)
+        talk.browser.hears_end() if talk.site.way != "consumers" else talk.browser.hears_bytes(4)
     )
+    app.hears_end()
+    if talk.site.way == "haproxy":
+        assert closing == b""
+        return
     assert closing[:1] == b"\x88"
     assert closing[2:4] == (3003).to_bytes(2)
     app.hears_end()
@@ -226,6 +233,9 @@ def test_revocation_ends_hundreds_at_once(talk):
         browsers.append(browser)
     talk.site.revoke("user", talk.opened.owner)
     for browser in browsers:
+        if talk.site.way == "haproxy":
+            assert browser.hears_end() == b""
+            continue
         assert browser.hears_bytes(4)[2:4] == (3003).to_bytes(2)
         browser.sock.shutdown(socket.SHUT_WR)
     for app in apps:

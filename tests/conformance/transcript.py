@@ -1,6 +1,9 @@
 """Both ends of a request as plain sockets, so that a test reads as what was said, byte for byte."""
 
+import select
 import socket
+
+from fake_parts import eventually
 
 PATIENCE = 15
 
@@ -102,7 +105,22 @@ class Conversation:
         self._listener.listen()
         self._ends = []
         site.granted(self.opened)
+        if site.haproxy is not None:
+            self._tell_haproxy()
         self.browser = self.new_browser()
+
+    def _tell_haproxy(self) -> None:
+        """Make a request like the later ones, after which HAProxy need not ask for those."""
+        browser = self.new_browser()
+        browser.says(self.request())
+        # One connection is the request's, the other is to learn what the app is to be sent.
+        apps = [self.app(), self.app()]
+        (asked,) = select.select([app.sock for app in apps], [], [], PATIENCE)[0]
+        asked.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        assert browser.hears_head().status == 200
+        for end in (browser, *apps):
+            end.close()
+        eventually(lambda: any(self.opened.app_id in entry for entry in self.site.haproxy.entries))
 
     def new_browser(self) -> End:
         return self._kept(socket.create_connection(("127.0.0.1", self.site.port)))

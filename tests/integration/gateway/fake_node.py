@@ -11,6 +11,7 @@ import msgspec
 
 from compute_agent.protocol import PASSED, UPGRADE, AppOffer, Explanation, NodeStatus, Snapshot
 from compute_agent.protocol import encode as encode_report
+from compute_agent.proxy_header import SIGNATURE, read
 
 
 class FakeNode:
@@ -57,6 +58,9 @@ class FakeNode:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
+                if head == SIGNATURE[:4]:
+                    await self._by_proxy_header(head, reader, writer)
+                    return
                 method, target, _ = head.split(b"\r\n")[0].decode().split(" ")
                 length = _content_length(head)
                 body = await reader.readexactly(length)
@@ -68,6 +72,13 @@ class FakeNode:
         finally:
             self._writers.discard(writer)
             writer.close()
+
+    async def _by_proxy_header(self, data, reader, writer) -> None:
+        while (header := read(data)) is None:
+            data += await reader.readexactly(1)
+        path = self.apps.get(header.unique_id)
+        if path is not None:
+            await self._join(path, b"", reader, writer)
 
     async def _answer(self, method, target, sent, reader, writer) -> bool:
         body, pass_socket = sent
@@ -82,6 +93,9 @@ class FakeNode:
         if target == "/v1/used":
             self.used += msgspec.json.decode(body)["app_ids"]
             _write(writer, 202, {})
+            return True
+        if target == "/v1/health":
+            _write(writer, 200, {})
             return True
         if target == "/v1/events":
             await self._events(writer)
@@ -124,9 +138,12 @@ class FakeNode:
                 queue.put_nowait(encode_report(answer))
 
     async def _splice(self, path, strip, reader, writer) -> None:
+        await self._join(path, self._switching(UPGRADE, strip), reader, writer)
+
+    async def _join(self, path, first, reader, writer) -> None:
         self.spliced += 1
         up_reader, up_writer = await asyncio.open_unix_connection(path)
-        writer.write(self._switching(UPGRADE, strip))
+        writer.write(first)
         try:
             done = [_copy(reader, up_writer), _copy(up_reader, writer)]
             await asyncio.wait(

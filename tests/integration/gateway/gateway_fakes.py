@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import httpx
 import msgspec
 from fake_app import App
+from fake_haproxy import Haproxy
 from fake_node import FakeNode
 from fake_parts import GATEWAY_ID, NODE_ID, ROOT, LoopThread, Served, eventually, free_port
 from fake_server import FakeServer
@@ -94,11 +95,16 @@ class Site:
     """A gateway process between a fake server and a fake node.
 
     With ``origins`` each app has a name of its own below ``apps.localhost``: browsers take these for
-    neighbours (one site), as those of a company's domain.
+    neighbours (one site), as those of a company's domain. With ``haproxy`` there is one in front.
     """
 
     def __init__(
-        self, node_tls: ssl.SSLContext | None = None, *, origins: bool = False, **config
+        self,
+        node_tls: ssl.SSLContext | None = None,
+        *,
+        origins: bool = False,
+        haproxy: bool = False,
+        **config,
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="aen-gw-")
         self.directory = Path(self._directory.name)
@@ -112,6 +118,10 @@ class Site:
         self.server_url = f"http://127.0.0.1:{self.server_port}"
         self.public_url = f"http://*.apps.localhost:{self.port}" if origins else self.url
         self._config = {"public_url": self.public_url} | config
+        self.haproxy: Haproxy | None = None
+        if haproxy:
+            self.haproxy = Haproxy(self.directory, self.node.path, self.public_url)
+            self._config |= {"haproxy": self.haproxy.config}
         self._apps: list[Served] = []
         self.gateway: GatewayProcess | None = None
         self.log = self.directory / "gateway.log"
@@ -135,7 +145,10 @@ class Site:
         self.thread.run(self._served.stop())
 
     def start_gateway(self) -> None:
-        self.gateway = GatewayProcess(self, self.port, self.log, **self._config).start()
+        port = free_port() if self.haproxy else self.port
+        self.gateway = GatewayProcess(self, port, self.log, **self._config).start()
+        if self.haproxy is not None:
+            self.haproxy.start()
         self.wait_ready()
 
     def another_gateway(self, **config) -> "GatewayProcess":
@@ -146,6 +159,8 @@ class Site:
 
     def wait_ready(self) -> None:
         self.gateway.wait_ready()
+        if self.haproxy is not None:
+            eventually(lambda: httpx.get(f"{self.url}/-/health", trust_env=False).is_success)
 
     def stop_gateway(self, *, kill: bool = False) -> None:
         if self.gateway is not None:
@@ -157,6 +172,8 @@ class Site:
         return self.gateway.pid
 
     def stop(self) -> None:
+        if self.haproxy is not None:
+            self.haproxy.stop()
         self.stop_gateway()
         self.thread.run(_all(app.stop() for app in self._apps))
         with contextlib.suppress(Exception):

@@ -1,0 +1,167 @@
+"""HAProxy's configuration, as text."""
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deploy.say import Problem
+from deploy.supervisor import template
+
+_WORD = re.compile(r"[A-Za-z0-9_./:@\[\]-]+")
+#: Seconds between two looks whether the gateway lives.
+_LOOK = 2
+_SLOTS = 1000
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """``runtime``: HAProxy's own, ``gateway`` and ``agent``: theirs."""
+
+    runtime: Path
+    gateway: Path
+    agent: Path
+
+
+def render(
+    public_url: str,
+    sockets: Sockets,
+    *,
+    account: str = "",
+    bind: str = "",
+    grace: float = 60,
+    slots: int = _SLOTS,
+) -> str:
+    """Return ``haproxy.cfg`` for a gateway that browsers reach at ``public_url``.
+
+    ``account``: as which it runs, empty for the one that starts it. ``bind``: address to listen on,
+    by default the port of ``public_url`` everywhere. Raises ``Problem`` for what it cannot hold.
+    """
+    from gateway.haproxy import patterns
+    from gateway.limits.limits import BURST_SECONDS, Settings
+
+    limits = Settings()
+    most = limits.person_open or 100_000
+    for path in (sockets.runtime, sockets.gateway, sockets.agent):
+        _word(str(path))
+    url = urlsplit(public_url)
+    return template("haproxy.cfg").substitute(
+        account=f"user {_word(account)}\n    group {_word(account)}" if account else "",
+        runtime=sockets.runtime,
+        gateway=sockets.gateway,
+        agent=sockets.agent,
+        lua=_word(str(files("gateway").joinpath("haproxy/answers.lua"))),
+        dropped=patterns.dropped(),
+        our_cookies=patterns.our_cookies(),
+        odd_target=_quoted(patterns.odd_target()),
+        odd_names=_quoted(patterns.odd_names()),
+        odd_connection=_quoted(patterns.odd_connection()),
+        odd_cookie=_quoted(patterns.odd_cookie()),
+        odd_answer=_quoted(patterns.odd_answer_names()),
+        bind=_bind(public_url, bind),
+        scheme=url.scheme,
+        grace=f"{grace:g}",
+        falls=max(1, round(grace / _LOOK)),
+        pages=_pages(),
+        guards=_guards(),
+        rate=f"{limits.person_rate * BURST_SECONDS:.0f}",
+        burst=f"{BURST_SECONDS:g}",
+        connections=limits.address_connections or 1_000_000,
+        slots="\n".join(_slot(number, sockets.agent, most) for number in range(1, slots + 1)),
+    )
+
+
+def _bind(public_url: str, bind: str) -> str:
+    url = urlsplit(public_url)
+    name = url.hostname or ""
+    if url.scheme == "http":
+        return f"    bind {_word(bind or f'{name}:{url.port or 80}')}"
+    where = _word(bind or f":{url.port or 443}")
+    # With a star in the address each app has a name of its own below this one.
+    certificate = _word(f"/etc/ssl/aen/{name.removeprefix('*.')}.pem")
+    lines = [f"    bind {where} ssl crt {certificate} alpn h2,http/1.1"]
+    return "\n".join(lines)
+
+
+def _guards() -> str:
+    from gateway.haproxy import patterns
+
+    lines = []
+    for name, value, always in patterns.guards():
+        unless = "" if always else f" !{{ res.hdr({name}) -m found }}"
+        how = "add" if always else "set"
+        lines.append(
+            f"    http-response {how}-header {name} {_quoted_word(value)} if !{{ status 101 }}{unless}"
+        )
+    return "\n".join(lines)
+
+
+def _slot(number: int, agent: Path, most: int) -> str:
+    return (
+        f"backend aen-slot-{number} from apps\n"
+        f"    server app unix@{agent} send-proxy-v2 proxy-v2-options unique-id maxconn {most}"
+        " track aen-gateway/gateway on-marked-down shutdown-sessions\n"
+    )
+
+
+def _pages() -> str:
+    """Return the answers that HAProxy gives itself."""
+    from gateway import pages
+
+    unreachable = pages.app_unreachable("It ended the connection, or is not running any more.")
+    away = pages.Page(
+        503,
+        "gateway_away",
+        "The gateway is away",
+        ("It starts again by itself. Apps go on running.", "This page tries again by itself."),
+        (pages.Action("Try now", ""),),
+        retry=3,
+    )
+    bad = pages.bad_request("It is not valid, or its header fields are too large.")
+    slow = pages.Page(504, "app_silent", "The app did not answer in time", ("It may be at work.",))
+    lines = [
+        _page(status, page)
+        for status, page in ((400, bad), (502, unreachable), (503, away), (504, slow))
+    ]
+    return "\n".join(lines)
+
+
+def _page(status: int, page: object) -> str:
+    from gateway import pages
+
+    fields, body = pages.render(page, html=True, home="")  # type: ignore[arg-type]
+    kept = [
+        (name, value) for name, value in fields if name not in (b"content-length", b"content-type")
+    ]
+    headers = " ".join(
+        f"hdr {name.decode()} {_quoted_word(value.decode().replace('%', '%%'))}"
+        for name, value in kept
+    )
+    text = body.decode().replace("\n", " ")
+    return (
+        f"    http-error status {status} content-type 'text/html; charset=utf-8'"
+        f" string {_quoted_word(text)} {headers}"
+    )
+
+
+def _quoted(pattern: str) -> str:
+    """Return a pattern that stands between single quotes."""
+    assert "'" not in pattern
+    return pattern
+
+
+def _quoted_word(text: str) -> str:
+    for special in ("\\", '"', "$"):
+        text = text.replace(special, "\\" + special)
+    return f'"{text}"'
+
+
+def _word(text: str) -> str:
+    if not _WORD.fullmatch(text):
+        raise Problem(
+            f"HAProxy's configuration cannot hold {text!r}.",
+            "It has a space or another character with a meaning there.",
+            "Choose a path or an address without it.",
+        )
+    return text

@@ -1,0 +1,73 @@
+"""Which requests and answers are too odd for HAProxy's rules, as regular expressions (PCRE).
+
+Made from the rules of ``forwarding`` when the configuration is rendered. They may match too much,
+never too little: of requests the gateway judges what matches, of answers ``answers.lua`` does.
+"""
+
+import re
+
+from ..forwarding import Header, cookies, fields, paths
+
+#: Fields of the connection, and those that are replaced: HAProxy's configuration deals with them.
+_SEEN_TO = frozenset((b"connection", b"upgrade", b"te", b"content-length", b"cookie", b"host"))
+_WORD = r"[!#$%&*+.^_`|~0-9a-z-]+"
+_VALUE = r"[^\x00-\x1f\x7f;]*"
+_SAFE_ATTRIBUTE = r"secure|httponly|partitioned|samesite=[a-z]*|max-age=[0-9]+|expires=[^;]*|path=/"
+
+
+def odd_names() -> str:
+    """Match the comma-separated names of a request's fields if the gateway is to look at them."""
+    names = _alternatives(fields._DROPPED - _SEEN_TO)
+    prefixes = "|".join(prefix.decode() for prefix in fields._SPOOFABLE_PREFIXES)
+    return rf"(?:^|,)(?:{names}|(?:{prefixes}|[^,_]*_)[^,]*)(?:,|$)"
+
+
+def odd_target() -> str:
+    """Match a path with its query unless it is one below an app's address, and plain."""
+    bad = paths._BAD_PATH.pattern.decode("ascii").replace(r"\Z", "(?:[?]|$)")
+    short = r"^(?:/[^/?]*){0,3}(?:[?]|$)"
+    return rf"{short}|{bad}|[?&]{paths._QUERY_TOKEN.decode()}"
+
+
+def odd_connection() -> str:
+    """Match the value of ``Connection`` if it names other fields."""
+    return r"^(?!\s*(?:(?:keep-alive|close|upgrade|te)\s*(?:,\s*|$))*$)"
+
+
+def odd_answer_names() -> str:
+    """Match the names of an answer's fields if some of them are not for browsers as they are."""
+    names = _alternatives((fields._NOT_TO_CLIENT | fields._BOUND) - _SEEN_TO - {
+        b"set-cookie", b"transfer-encoding"})  # fmt: skip
+    return rf"(?:^|,)(?:{names})(?:,|$)"
+
+
+def dropped() -> str:
+    """Return the names of an answer's fields that are for nobody, separated by colons."""
+    names = fields._NOT_TO_CLIENT - _SEEN_TO - {b"transfer-encoding"}
+    return ":".join(sorted(name.decode() for name in names))
+
+
+def our_cookies() -> str:
+    """Return how the names of cookies begin that no app sets, separated by colons."""
+    return ":".join(prefix.decode() for prefix in cookies._OUR_COOKIES)
+
+
+def guards() -> list[tuple[str, str, bool]]:
+    """Return the fields that every answer has: name, value, and whether it is there always."""
+    always = [(*_text(fields._FRAMES), True)]
+    return always + [(*_text(field), False) for field in fields._UNLESS_SAID]
+
+
+def _text(field: Header) -> tuple[str, str]:
+    return field[0].decode(), field[1].decode()
+
+
+def odd_cookie() -> str:
+    """Match the value of an answer's ``Set-Cookie`` unless it only lacks the app's path."""
+    ours = "|".join(prefix.decode() for prefix in cookies._OUR_COOKIES)
+    plain = rf"{_WORD}={_VALUE}(?:;\s*(?:{_SAFE_ATTRIBUTE})\s*)*"
+    return rf"^(?!(?!{ours}){plain}$)"
+
+
+def _alternatives(names: frozenset[bytes]) -> str:
+    return "|".join(re.escape(name.decode()) for name in sorted(names))

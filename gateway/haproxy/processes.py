@@ -1,0 +1,118 @@
+"""HAProxy's processes: the newest, which takes connections, and older ones that end theirs.
+
+A reload begins a process and lets the one before it go on with what is open. So a connection is
+kept to each: revocations concern them all, new grants only the newest.
+"""
+
+import csv
+import logging
+from collections.abc import Callable, Iterator
+
+from .runtime import Runtime
+
+log = logging.getLogger("gateway.haproxy")
+
+#: The map's name: HAProxy reads it at its start, and it is to be empty then.
+MAP = b"/dev/null"
+#: How the names of the backends begin that are slots.
+SLOT = "aen-slot-"
+
+
+class Processes:
+    """Follows which processes there are, and speaks to them."""
+
+    def __init__(self, path: str, begun: Callable[[list[str]], None]) -> None:
+        self._path = path
+        self._begun = begun
+        self._known: dict[str, Runtime] = {}
+        self.newest: Runtime | None = None
+        self.cause = "not connected yet"
+
+    async def follow(self) -> None:
+        """Look which process answers; take up a new one. Raises ``OSError`` or ``TimeoutError``."""
+        for pid, runtime in list(self._known.items()):
+            if runtime.closed:
+                del self._known[pid]
+        if self.newest is not None and self.newest.closed:
+            self.newest = None
+        runtime = await Runtime.connect(self._path)
+        try:
+            pid = _field(await runtime.ask(b"show info"), "Pid")
+            if pid not in self._known:
+                await self._take_up(pid, runtime)
+        finally:
+            if runtime is not self.newest:
+                runtime.close()
+
+    async def _take_up(self, pid: str, runtime: Runtime) -> None:
+        """Begin with an empty map and nothing open, whatever a gateway before us left there."""
+        names = [
+            line for line in (await runtime.ask(b"show backend")).split() if line.startswith(SLOT)
+        ]
+        self.tell_all(b"clear map " + MAP)
+        runtime.say(b"clear map " + MAP)
+        for name in names:
+            runtime.say(b"shutdown sessions server %b/app" % name.encode())
+        await runtime.ask(b"show info")  # all is done when this is answered
+        self._known[pid] = self.newest = runtime
+        self.cause = ""
+        log.info("HAProxy (process %s) has %d slots.", pid, len(names))
+        self._begun(names)
+
+    def lost(self, cause: str) -> None:
+        """Note that HAProxy does not answer."""
+        if cause != self.cause:
+            log.warning("HAProxy cannot be told what is granted: %s", cause)
+        self.cause = cause
+
+    def tell(self, command: bytes) -> None:
+        """Send a command to the newest process."""
+        if self.newest is not None:
+            self.newest.say(command)
+
+    def tell_all(self, command: bytes) -> None:
+        for runtime in self._known.values():
+            runtime.say(command)
+
+    async def busy(self) -> set[str]:
+        """Return the names of slots in which something is open, in any process."""
+        found: set[str] = set()
+        for runtime in list(self._known.values()):
+            for row in _rows(await runtime.ask(b"show stat -1 2 -1")):
+                if row["pxname"].startswith(SLOT) and row["scur"] != "0":
+                    found.add(row["pxname"])
+        return found
+
+    async def counts(self) -> dict[str, int]:
+        """Return sums over all slots of the newest process, by the names of HAProxy's columns."""
+        sums: dict[str, int] = {}
+        if self.newest is None:
+            return sums
+        for row in _rows(await self.newest.ask(b"show stat -1 2 -1")):
+            if row["pxname"].startswith(SLOT):
+                for column in COUNTED:
+                    sums[column] = sums.get(column, 0) + int(row[column] or 0)
+        return sums
+
+    def close(self) -> None:
+        for runtime in self._known.values():
+            runtime.close()
+
+
+#: Columns of HAProxy's statistics that the metrics are made of.
+COUNTED = (
+    *("scur", "bin", "bout", "econ"),
+    *("hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx"),
+)
+
+
+def _field(text: str, name: str) -> str:
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key == name:
+            return value.strip()
+    raise ValueError(f"HAProxy does not say its {name}.")
+
+
+def _rows(text: str) -> Iterator[dict[str, str]]:
+    return csv.DictReader(text.removeprefix("# ").splitlines())
