@@ -88,7 +88,7 @@ class Inventory:
             if counted is None:
                 return None
             while len(self._sizes) >= 500:
-                del self._sizes[next(iter(self._sizes))]
+                self._sizes.pop(next(iter(self._sizes)), None)
             self._sizes[key] = counted
         return self._sizes[key]
 

@@ -25,9 +25,10 @@ from .locking import lock
 MOST_PACKAGES, LONGEST_PACKAGE, LONGEST_FILE = 100, 200, 200_000
 _AUDITED = 20
 _PYTHON = re.compile(r"[0-9]+(\.[0-9]+){0,2}")
-#: What stands before the host of an address.
-_CREDENTIALS = re.compile(r"://[^/\s]*@")
+#: Before the host of an address: a password, or a token in the place of a name. SSH asks for a name.
+_CREDENTIALS = re.compile(r"(?<!ssh)://[^/\s]*@|://[^/\s:@]*:[^/\s@]*@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOTHING_SECRET = "An address of a package must hold no password: it would be kept here."
 _RULE = "Use up to 64 letters, digits, hyphens and underscores."
 
 
@@ -38,6 +39,8 @@ def create_environment(
     """Make the environment ``name`` of packages, or of what an export wrote (``file``)."""
     if len(file) > LONGEST_FILE or "\0" in file:
         raise Invalid("file", f"A list of packages has up to {LONGEST_FILE:,} characters.")
+    if _CREDENTIALS.search(file):
+        raise Invalid("file", _NOTHING_SECRET)
     if maker not in ("", "uv", "conda"):
         raise Invalid("maker", "The maker is uv or conda, or none for the node’s usual one.")
     if python and not _PYTHON.fullmatch(python):
@@ -171,5 +174,4 @@ def _check_package(package: str) -> None:
         raise Invalid("packages", f"“{shown}” is no package. Write a name, or a name and a version: "
                       "pandas==2.2")  # fmt: skip
     if _CREDENTIALS.search(package):
-        raise Invalid("packages", "An address of a package must hold no password: others of the team "
-                      "see it.")  # fmt: skip
+        raise Invalid("packages", _NOTHING_SECRET)

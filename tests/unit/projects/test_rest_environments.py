@@ -151,7 +151,9 @@ def test_who_leaves_the_team_leaves_no_change_behind(call, answering, project, c
         ({"name": "x", "packages": ["--index-url=x"]}, "packages"),
         ({"name": "x", "packages": ["a\nb"]}, "packages"),
         ({"name": "x", "packages": ["https://me:secret@example.org/x.whl"]}, "packages"),
+        ({"name": "x", "packages": ["git+https://token@example.org/x"]}, "packages"),
         ({"name": "x", "packages": ["x"] * 101}, "packages"),
+        ({"name": "x", "file": "--index-url https://me:secret@example.org/simple\n"}, "file"),
         ({"name": "x", "python": "3; true"}, "python"),
         ({"name": "x", "file": "x" * 200_001}, "file"),
         ({"name": "x", "copy_of": "a/b"}, "source"),
@@ -167,6 +169,8 @@ def test_all_that_one_may_ask_reaches_the_node(call, answering, cast):
     for path, data, change in (
         ("", {"name": "a", "packages": ["x >=1"], "maker": "conda", "python": "3.12"},
          EnvironmentChange("create", "a", packages=("x >=1",), maker="conda", python="3.12")),
+        ("/a/install", {"packages": ["x @ git+ssh://git@example.org/x"]},
+         EnvironmentChange("install", "a", packages=("x @ git+ssh://git@example.org/x",))),
         ("", {"name": "b", "file": "x==1\n"}, EnvironmentChange("create", "b", file="x==1\n")),
         ("", {"name": "c", "copy_of": "a"}, EnvironmentChange("clone", "c", source="a")),
         ("/a/remove", {"packages": ["x"], "pip": True},
