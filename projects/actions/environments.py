@@ -28,7 +28,7 @@ _PYTHON = re.compile(r"[0-9]+(\.[0-9]+){0,2}")
 #: Before the host of an address: a password, or a token in the place of a name. SSH asks for a name.
 _CREDENTIALS = re.compile(r"(?<!ssh)://[^/\s]*@|://[^/\s:@]*:[^/\s@]*@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_NOTHING_SECRET = "An address of a package must hold no password: it would be kept here."
+_KEPT_OUT = "An address of a package must hold no password: it would be kept here."
 _RULE = "Use up to 64 letters, digits, hyphens and underscores."
 
 
@@ -40,7 +40,7 @@ def create_environment(
     if len(file) > LONGEST_FILE or "\0" in file:
         raise Invalid("file", f"A list of packages has up to {LONGEST_FILE:,} characters.")
     if _CREDENTIALS.search(file):
-        raise Invalid("file", _NOTHING_SECRET)
+        raise Invalid("file", _KEPT_OUT)
     if maker not in ("", "uv", "conda"):
         raise Invalid("maker", "The maker is uv or conda, or none for the node’s usual one.")
     if python and not _PYTHON.fullmatch(python):
@@ -174,4 +174,4 @@ def _check_package(package: str) -> None:
         raise Invalid("packages", f"“{shown}” is no package. Write a name, or a name and a version: "
                       "pandas==2.2")  # fmt: skip
     if _CREDENTIALS.search(package):
-        raise Invalid("packages", _NOTHING_SECRET)
+        raise Invalid("packages", _KEPT_OUT)
