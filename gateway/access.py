@@ -119,7 +119,8 @@ class Access:
     async def _agreed(self, question: AccessQuestion) -> AccessAnswer:
         while True:
             task = self._asking.get(question)
-            if task is None:
+            # One that is done may stand there still: to wait for it would not even let others run.
+            if task is None or task.done():
                 task = asyncio.create_task(self._fetch(question))
                 self._asking[question] = task
                 task.add_done_callback(lambda done: self._asked(question, done))

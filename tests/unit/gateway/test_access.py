@@ -80,6 +80,24 @@ async def test_questions_that_wait_behind_others_have_an_end_too(server):
     assert (await access.ask(many[-1])).grant == GRANT
 
 
+async def test_who_asks_between_an_answer_and_its_end_after_a_revocation_asks_anew(access):
+    """The question is answered, but not yet off the list; waiting for it would never give way."""
+    others = []
+
+    async def revoke_and_ask():
+        access.clear()
+        return await access.ask(QUESTION)
+
+    async def answer(question):
+        if not others:
+            others.append(asyncio.create_task(revoke_and_ask()))  # comes next, before the end
+        return AccessAnswer(200, ttl=30, grant=GRANT)
+
+    access._ask = answer
+    assert (await access.ask(QUESTION)).grant == GRANT
+    assert (await others[0]).grant == GRANT
+
+
 async def test_revocations_without_end_do_not_keep_a_question_for_ever(server):
     access = Access(server, max_ttl=60, grace=0, patience=0.05)
 
