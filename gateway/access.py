@@ -20,6 +20,8 @@ log = logging.getLogger("gateway.access")
 
 #: Grants remembered at most; the oldest go first.
 MAX_REMEMBERED = 20_000
+#: Seconds for which a server that was away is not asked about what goes on without it anyway.
+NOT_ASKED = 2.0
 #: Seconds between two checks of what is open, in case a revocation was lost.
 RECHECK = 60.0
 #: Seconds that a question may take, also while it waits for others; then the server counts as away.
@@ -85,6 +87,7 @@ class Access:
         self.hits = 0
         self.misses = 0
         self._limit = asyncio.Semaphore(32)
+        self._away_until = 0.0
 
     def known(self, question: AccessQuestion) -> Grant | None:
         """Return the grant if it is remembered and still good; costs no round trip."""
@@ -139,6 +142,9 @@ class Access:
     async def _fetch(self, question: AccessQuestion) -> _Answered:
         self.misses += 1
         generation = self._generation
+        # Each question to a server that is away costs seconds, which nothing open should wait for.
+        if time.monotonic() < self._away_until and (going_on := self._in_grace(question)):
+            return going_on, generation
         try:
             # Of questions that nobody waits for any more none stays before those of others.
             async with asyncio.timeout(self._patience), self._limit:
@@ -148,6 +154,7 @@ class Access:
             away = ServerAway("the server did not answer in time")
             return self._within_grace(question, away), generation
         except ServerAway as away:
+            self._away_until = time.monotonic() + NOT_ASKED
             return self._within_grace(question, away), generation
         if generation == self._generation:
             if answer.status == 200 and answer.grant is not None:
@@ -157,9 +164,14 @@ class Access:
         return answer, generation
 
     def _within_grace(self, question: AccessQuestion, away: ServerAway) -> AccessAnswer:
+        if (answer := self._in_grace(question)) is None:
+            raise away
+        return answer
+
+    def _in_grace(self, question: AccessQuestion) -> AccessAnswer | None:
         remembered = self._remembered.get(question)
         if remembered is None or remembered.expires + self._grace < time.monotonic():
-            raise away
+            return None
         return AccessAnswer(200, grant=remembered.grant)
 
     def _remember(self, question: AccessQuestion, grant: Grant, ttl: float) -> None:

@@ -167,6 +167,19 @@ async def test_while_the_server_is_away_a_grant_goes_on_for_the_grace_time(serve
     assert (await access.ask(QUESTION)).grant == GRANT
 
 
+async def test_a_server_that_is_away_is_not_asked_for_each_request_that_goes_on(server):
+    access = Access(server, max_ttl=0, grace=60)
+    await access.ask(QUESTION)
+    server.answer = None
+    for _ in range(5):
+        assert (await access.ask(QUESTION)).grant == GRANT
+    assert server.asked == 2
+    access.clear()  # as when the server is there again
+    with pytest.raises(ServerAway):
+        await access.ask(QUESTION)
+    assert server.asked == 3
+
+
 async def test_without_grace_or_grant_the_server_is_away(access, server):
     server.answer = None
     with pytest.raises(ServerAway):
