@@ -5,4 +5,4 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from . import signals, throttle  # noqa: F401  (receivers and tasks)
+        from . import sessions, signals, throttle  # noqa: F401  (receivers and tasks)

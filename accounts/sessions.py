@@ -6,8 +6,10 @@ Django's own, but for the key in the table. ``SESSION_ENGINE`` names this module
 from typing import Any
 
 from django.contrib.sessions.backends import db
+from django.contrib.sessions.models import Session
 from django.utils import timezone
 
+from .jobs import task
 from .secrets import digest
 
 #: The column's length. 160 bits can't be turned back, nor hit by chance.
@@ -17,6 +19,12 @@ _LENGTH = 40
 def stored(session_key: str) -> str:
     """Return what stands in the table for a session whose browser has ``session_key``."""
     return digest(session_key)[:_LENGTH]
+
+
+@task("accounts.prune_sessions")
+def prune() -> None:
+    """Forget sessions that have expired: who left without signing out."""
+    Session.objects.filter(expire_date__lt=timezone.now()).delete()
 
 
 class SessionStore(db.SessionStore):

@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import ParamSpec, TypeVar
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Model
+
+#: The errors of a database that is away, or too busy to answer. It may be back in a moment.
+AWAY = (OperationalError, InterfaceError)
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -76,6 +79,28 @@ def _may_succeed_later(error: DatabaseError) -> bool:
 def after_commit(action: Callable[[], object]) -> None:
     """Run ``action`` once the change it announces can be seen by others."""
     transaction.on_commit(action)
+
+
+@contextmanager
+def replaceable() -> Iterator[None]:
+    """Write what would come again: SQLite does not wait for the disk then.
+
+    A machine that loses its power may lose the last of it; a process that is killed loses nothing.
+    """
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        yield
+        return
+    connection.ensure_connection()
+    _wait_for_the_disk("NORMAL")
+    try:
+        yield
+    finally:
+        _wait_for_the_disk("FULL")
+
+
+def _wait_for_the_disk(level: str) -> None:
+    if connection.connection is not None:  # not after an error that closed it
+        connection.connection.execute(f"PRAGMA synchronous={level}")
 
 
 @contextmanager

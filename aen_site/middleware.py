@@ -80,6 +80,7 @@ class ApiErrors:
         404: ("not_found", "There is nothing here, or you may not see it."),
         405: ("method_not_allowed", "This address takes other methods; see the header Allow."),
         500: ("broken", "The server made a mistake, which is in its log."),
+        503: ("unavailable", "The server can’t reach its database. Running apps go on; try again."),
     }
 
     def __init__(self, get_response: Handler) -> None:
@@ -93,8 +94,9 @@ class ApiErrors:
             return response
         code, detail = self.WORDS.get(response.status_code, ("refused", response.reason_phrase))
         answer = JsonResponse({"code": code, "detail": detail}, status=response.status_code)
-        if "Allow" in response:
-            answer["Allow"] = response["Allow"]
+        for name in ("Allow", "Retry-After"):
+            if name in response:
+                answer[name] = response[name]
         return answer
 
 

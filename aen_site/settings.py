@@ -165,11 +165,13 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "filters": {"away": {"()": "aen_site.away.InOneLine"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "httpx": {"level": "WARNING"},
-        "django.request": {"level": "ERROR"},
+        "psycopg.pool": {"level": "ERROR"},  # who needed the connection says so
+        "django.request": {"level": "ERROR", "filters": ["away"]},
         # What strangers send is refused; a traceback for each would only fill the log.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "django.security.RequestDataTooBig": {"level": "CRITICAL"},

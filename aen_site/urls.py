@@ -10,6 +10,7 @@ from projects import gateway_access
 from .api import api
 
 admin.site.site_header = "AEN database"
+handler500 = "aen_site.away.broken"
 
 urlpatterns = [
     path("api/v1/", api.urls),

@@ -1,15 +1,17 @@
 """The WebSocket of wire 1: one for each gateway, dialled by the gateway."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import msgspec
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.db import InterfaceError, OperationalError
 
+from accounts.transactions import AWAY, replaceable
 from gateway.protocol import Hello, Nodes, Welcome, decode_from_gateway, encode
 
 from . import wire
@@ -18,11 +20,21 @@ from .models import Gateway
 from .wake import Sleeper
 
 log = logging.getLogger(__name__)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 #: Longest wait, in seconds, until a change made by another process is on its way.
 LOOK_EVERY = 0.25
 #: How often, in seconds, the gateway is noted as present and its list of nodes compared.
 NOTE_EVERY = 5.0
+
+
+def in_thread(function: Callable[_P, _R]) -> Callable[_P, Awaitable[_R]]:
+    """Return the function for a thread that may use the database.
+
+    What it writes is what nodes report and gateways ask for again, whenever they connect.
+    """
+    return database_sync_to_async(replaceable()(function))
 
 
 class Removed(Exception):
@@ -49,20 +61,31 @@ class GatewayWire(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         headers = dict(self.scope["headers"])
         authorization = headers.get(b"authorization", b"").decode("latin-1")
-        self.gateway = await database_sync_to_async(by_credential)(authorization)
+        try:
+            self.gateway = await in_thread(by_credential)(authorization)
+        except AWAY as error:
+            log.warning("a gateway can’t be recognised now: %s", error)
+            await self._refuse(503)
+            return
         if self.gateway is None:
             await self.close(4401)
             return
         await self.accept()
+
+    async def _refuse(self, status: int) -> None:
+        """Answer the handshake by a status of HTTP: a close would say that nobody is let in."""
+        start = {"type": "websocket.http.response.start", "status": status, "headers": []}
+        await self.base_send(start)
+        await self.base_send({"type": "websocket.http.response.body", "body": b""})
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
             await self._take(text_data or bytes_data or b"")
         except (msgspec.DecodeError, ValueError) as error:
             log.warning("gateway %s sent something unreadable: %s", self.gateway, error)
-        except (OperationalError, InterfaceError):
+        except AWAY as error:
             # The report is lost: the gateway reads all nodes anew when it has connected again.
-            log.exception("a report of gateway %s can’t be stored", self.gateway)
+            log.warning("a report of gateway %s can’t be stored: %s", self.gateway, error)
             await self.close(1011)
         except Exception:  # one node's odd report must not cut off all others
             log.exception("a report of gateway %s was dropped", self.gateway)
@@ -72,7 +95,7 @@ class GatewayWire(AsyncWebsocketConsumer):
         if isinstance(message, Hello):
             await self._hello(message)
         elif self.gateway is not None:
-            await database_sync_to_async(wire.receive)(self.gateway, message)
+            await in_thread(wire.receive)(self.gateway, message)
 
     async def _hello(self, hello: Hello) -> None:
         assert self.gateway is not None
@@ -91,20 +114,21 @@ class GatewayWire(AsyncWebsocketConsumer):
         if self.gateway is None or self.current.get(self.gateway.pk.hex) is not self:
             return
         del self.current[self.gateway.pk.hex]
-        await database_sync_to_async(wire.gateway_lost)(self.gateway)
         log.info("gateway %s disconnected (%s)", self.gateway, code)
+        with contextlib.suppress(*AWAY):  # then its last sign of life grows old by itself
+            await in_thread(wire.gateway_lost)(self.gateway)
 
     async def _send_all(self) -> None:
         assert self.gateway is not None
         sleeper = Sleeper()
         try:
-            notices = await database_sync_to_async(wire.Notices)()
-            await database_sync_to_async(wire.gateway_connected)(self.gateway)
+            notices = await in_thread(wire.Notices)()
+            await in_thread(wire.gateway_connected)(self.gateway)
             known = await self._note()
             await self._say(Welcome(known))
             noted = time.monotonic()
             while True:
-                for message in await database_sync_to_async(self._due)(notices):
+                for message in await in_thread(self._due)(notices):
                     await self._say(message)
                 if time.monotonic() - noted > NOTE_EVERY:
                     known, before = await self._note(), known
@@ -117,6 +141,9 @@ class GatewayWire(AsyncWebsocketConsumer):
         except Removed:
             log.warning("gateway %s is not enrolled any more", self.gateway)
             await self.close(4401)
+        except AWAY as error:
+            log.warning("wire to gateway %s broke: %s", self.gateway, error)
+            await self.close(1011)
         except Exception:
             log.exception("wire to gateway %s broke", self.gateway)
             await self.close(1011)
@@ -130,8 +157,8 @@ class GatewayWire(AsyncWebsocketConsumer):
         return [*notices.take(), *wire.commands(self.gateway)]
 
     async def _note(self) -> tuple[Any, ...]:
-        await database_sync_to_async(wire.gateway_seen)(self.gateway, self.version)
-        return await database_sync_to_async(wire.addresses)(self.gateway)
+        await in_thread(wire.gateway_seen)(self.gateway, self.version)
+        return await in_thread(wire.addresses)(self.gateway)
 
     async def _say(self, message: msgspec.Struct) -> None:
         await self.send(text_data=encode(message).decode())

@@ -28,6 +28,10 @@ if not TEST_DATABASE:
     # A file, not memory: threads race for it as a site's processes do.
     _database = Path(tempfile.gettempdir()) / f"aen-test-{os.getuid()}-{os.getpid()}.sqlite3"
     DATABASES["default"] |= {"NAME": str(_database), "TEST": {"NAME": str(_database)}}
+    # It need not outlive the machine.
+    DATABASES["default"]["OPTIONS"]["init_command"] = (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
+    )
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 
 from accounts import jobs
+from accounts.transactions import AWAY
 from compute_agent.host.process import die_with_parent
 from projects import reconciler
 
@@ -25,6 +26,7 @@ SCHEDULE_EVERY = 60.0
 TIDYING = {
     "accounts.prune_jobs": timedelta(hours=1),
     "accounts.prune_throttle": timedelta(hours=1),
+    "accounts.prune_sessions": timedelta(hours=6),
     "datacenters.prune_revocations": timedelta(minutes=10),
     "datacenters.prune_commands": timedelta(hours=1),
     "projects.prune": timedelta(hours=6),
@@ -52,8 +54,11 @@ class Command(BaseCommand):
                     schedule()
                     look_again = time.monotonic() + SCHEDULE_EVERY
                 work()
+            except AWAY as error:
+                log.warning("the database does not answer; trying again: %s", str(error).strip())
+                close_old_connections()
             except DatabaseError:
-                log.exception("the database does not answer; trying again")
+                log.exception("the database refused something; trying again")
                 close_old_connections()
             stop.wait(EVERY)
 

@@ -1,6 +1,7 @@
 """A server of AEN in processes of its own, on whichever database."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,20 @@ import httpx
 
 CHECKOUT = Path(__file__).parents[3]
 PATIENCE = 60
+_SET_UP = """
+import json, sys, django
+django.setup()
+from accounts import actions as accounts
+from datacenters import actions as datacenters
+mira = accounts.create_user("mira", by=None)
+for name in ("edda", "vera"):
+    accounts.create_user(name, by=None)
+center = datacenters.ensure_data_center("north", by=None)
+gateway, credential = datacenters.enroll_gateway("north", center, "http://127.0.0.1:1", by=None)
+node = datacenters.enroll_node("node-1", center, sys.argv[1], by=None)
+token = accounts.create_token(mira, "t", ["api", "apps"], by=None)[1]
+print(json.dumps({"gateway": gateway.pk.hex, "credential": credential, "token": token}))
+"""
 
 
 def until(condition, what, seconds=PATIENCE):
@@ -41,11 +56,12 @@ class OwnSite:
     def environment(self):
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AEN_", "DJANGO_"))}
         return kept | {
-            "DJANGO_SETTINGS_MODULE": "aen_site.settings",
+            "DJANGO_SETTINGS_MODULE": "tests.integration.databases.own_settings",
             "AEN_HOME": str(self.folder),
             "AEN_SECRET_KEY": "only-for-tests-" + "0123456789abcdef" * 2,
             "AEN_DATABASE_URL": self.database,
             "AEN_PUBLIC_URL": self.url,
+            "AEN_ACCESS_TTL": "1",  # gateways ask soon again
             "PYTHONPATH": str(CHECKOUT),
         }
 
@@ -70,6 +86,15 @@ class OwnSite:
             )  # fmt: skip
         self.processes.append(process)
         return process
+
+    def set_up(self):
+        """Make the tables, Mira with her token, and a gateway with a node; return what was made."""
+        self.manage("migrate", "-v0")
+        return self.run_json(_SET_UP, f"unix:{self.folder}/agent.sock")
+
+    def run_json(self, code, *arguments):
+        """Run that code on the site's database and return what it printed."""
+        return json.loads(self.run("-c", code, *arguments))
 
     def serve(self):
         """Start the server as it is served, and return its process once it answers."""

@@ -158,7 +158,10 @@ class FakeNode:
         queue: asyncio.Queue = asyncio.Queue()
         self.streams.add(queue)
         try:
-            for report in (NodeStatus("single", "me", "here", "0", offers), Snapshot(())):
+            for report in (
+                NodeStatus("single", "me", "here", "0", offers),
+                Snapshot(tuple(self.apps)),
+            ):
                 writer.write(encode_report(report) + b"\n")
             for line in self.extra_lines:
                 writer.write(line + b"\n")

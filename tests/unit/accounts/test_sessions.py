@@ -10,7 +10,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
 
-from accounts import actions
+from accounts import actions, sessions
 from accounts.sessions import SessionStore, stored
 
 
@@ -97,6 +97,16 @@ def test_an_expired_session_is_none(db):
     session["here"] = 1
     session.save()
     assert SessionStore(session.session_key).get("here") is None
+
+
+def test_the_worker_forgets_sessions_that_have_expired_and_no_others(db):
+    kept = SessionStore()
+    for session, seconds in ((kept, 60), (SessionStore(), -1)):
+        session["here"] = 1
+        session.set_expiry(seconds)
+        session.save()
+    sessions.prune()
+    assert [row.pk for row in Session.objects.all()] == [stored(kept.session_key)]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 
+from accounts.transactions import atomic, replaceable
 from aen_site import databases
 from aen_site.databases import urls
 
@@ -18,6 +20,26 @@ def test_sqlite_takes_its_lock_when_a_transaction_begins():
     found = databases.chosen("sqlite:////srv/aen/db.sqlite3").settings
     assert found["NAME"] == "/srv/aen/db.sqlite3"
     assert found["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="is about SQLite")
+@pytest.mark.django_db(transaction=True)
+def test_sqlite_waits_for_the_disk_but_for_what_comes_again():
+    usual = databases.chosen("sqlite:////srv/aen/db.sqlite3").settings["OPTIONS"]["init_command"]
+    connection.ensure_connection()
+    connection.connection.executescript(usual)
+
+    def waits():
+        return connection.connection.execute("PRAGMA synchronous").fetchone()[0]
+
+    off, normal, full = range(3)
+    assert (off, waits()) == (0, full)
+    with replaceable():
+        assert waits() == normal
+    assert waits() == full
+    with atomic(), replaceable():  # what is around it decides
+        assert waits() == full
+    connection.close()
 
 
 def test_postgresql_is_read_with_its_escapes():
