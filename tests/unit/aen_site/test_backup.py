@@ -176,7 +176,9 @@ def test_of_a_backup_that_is_not_whole_nothing_is_restored(change, lived_in):
     assert not User.objects.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"no backup", gzip.compress(b"{}\n", mtime=0), b"\x1f\x8b\x08"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no backup", gzip.compress(b"{}\n", mtime=0), b"\x1f\x8b\x08"]
+)
 def test_what_is_no_backup_is_refused_in_one_line(content, db, tmp_path):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(CommandError, match=r"^Nothing was restored") as refused:
