@@ -62,8 +62,8 @@ class Lifetimes:
         runner = runners.adopt(app.runner, app.directory)
         if runner is not None:
             self._take_up(app, runner)
-        elif app.runner is None and not app.stopping:
-            # Every step can be repeated.
+        elif app.runner is None and not app.stopping and not _was_restarted(app, None):
+            # Every step can be repeated; but who began it before a restart waits no more.
             app.forget_steps()
             appdir.remove_user_part(app.directory)
             self._tasks.begin(self._run(app))
@@ -189,5 +189,5 @@ class Lifetimes:
 
 
 def _was_restarted(app: Record, ended: runners.Exit | None) -> bool:
-    """Say whether the machine was started anew while the app ran."""
-    return ended is None and app.runner is not None and app.runner.boot != process.boot_id()
+    """Say whether the machine was started anew before the app was over."""
+    return ended is None and app.boot != process.boot_id()

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from compute_agent.applog import Tail
+from compute_agent.host import process
 from compute_agent.host.cgroups import Usage
 from compute_agent.protocol import AppStatus, Step
 from compute_agent.protocol.messages import AppState
@@ -38,6 +39,8 @@ class Record:
         self.stopping = stored.stopping
         self.unwanted = stored.unwanted
         self.ended = stored.ended
+        #: The machine's boot in which an agent last knew of the app.
+        self.boot = stored.boot or (stored.runner.boot if stored.runner else process.boot_id())
         self.directory = directory
         self.status = stored.status
         self.token = ""
@@ -209,6 +212,7 @@ class Record:
             unwanted=self.unwanted,
             ended=self.ended,
             spent=self._spent,
+            boot=process.boot_id(),
         )
         write_private(self.directory / "record.json", msgspec.json.encode(stored))
 

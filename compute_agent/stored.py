@@ -29,6 +29,8 @@ class Stored(Struct):
     ended: float | None = None
     #: Processor time in seconds, and when it was read, by the machine's steady clock.
     spent: tuple[float, float] | None = None
+    #: The machine's boot in which it was written.
+    boot: str = ""
 
 
 def decode(data: bytes) -> Stored:

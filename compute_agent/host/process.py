@@ -5,6 +5,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +76,7 @@ def descendants(root: int, stats: Iterable[Stat]) -> list[Stat]:
     return found
 
 
+@cache
 def boot_id() -> str:
     """Return the id of this boot of the machine: a start time means nothing in another."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -21,6 +21,12 @@ def rewrite_record(node, app_id, **changes):
     path.write_text(json.dumps(stored))
 
 
+def write_record(node, app_id, **changes):
+    """The same for what is not part of the app's status."""
+    path = node.directory(app_id) / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 def test_an_app_whose_start_was_not_written_down_is_running_all_the_same(small_node, people):
     app_id = small_node.run("web", people())
     small_node.kill()
@@ -43,22 +49,26 @@ def test_an_app_that_died_with_the_agent_is_not_started_anew(small_node, people)
 def test_what_ran_when_the_machine_was_restarted_is_stopped_and_leaves_nothing(small_node, people):
     """As the next boot finds it: other ids, numbers of processes given anew, sockets nobody hears."""
     mira = people()
-    app_id = small_node.run("stubborn", mira)
+    app_id, begun = small_node.run("stubborn", mira), small_node.run("web", mira, "other")
     directory = small_node.directory(app_id)
     small_node.kill()
+    os.kill(small_node.runner(begun), signal.SIGKILL)
+    write_record(small_node, begun, runner=None, boot="another")
+    (small_node.directory(begun) / "runner.json").unlink()
+    rewrite_record(small_node, begun, state="preparing")
     os.kill(small_node.runner(app_id), signal.SIGKILL)
     until(lambda: not small_node.processes(app_id), "all of it is gone")
     assert (directory / "u/s").is_socket()
     with subprocess.Popen(["sleep", "600"]) as other:
         reused = {"pid": other.pid, "start": read_stat(other.pid).start, "boot": "another"}
-        stored = json.loads((directory / "record.json").read_text())
-        (directory / "record.json").write_text(json.dumps(stored | {"runner": reused}))
+        write_record(small_node, app_id, runner=reused, boot="another")
         (directory / "runner.json").write_text(json.dumps(reused))
         small_node.start()
         status = small_node.wait(app_id, "stopped")
         assert other.poll() is None
         other.kill()
     assert status["cause"] == "It ended when its node was restarted."
+    assert small_node.wait(begun, "stopped")["cause"] == status["cause"]
     assert not (directory / "u").exists()
     small_node.stop(small_node.run("web", mira))
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from node_client import as_user, until
 
+from compute_agent.host.process import read_stat
+
 pytestmark = pytest.mark.host
 
 
@@ -238,6 +240,32 @@ def test_no_secret_shows_in_a_command_line_or_log(small_node, people):
         assert secret.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
     runner = Path(f"/proc/{small_node.runner(app_id)}/environ").read_bytes()
     assert secret.encode() not in runner
+
+
+@pytest.mark.row(22)
+def test_what_runners_are_forked_from_knows_no_secret_and_outlives_no_agent(small_node, people):
+    app_id = small_node.run("web", people())
+    secret = small_node.connect(app_id)[1]["X-Secret"].removeprefix("is ")
+    zygote = read_stat(small_node.runner(app_id)).parent
+    assert b"--zygote" in Path(f"/proc/{zygote}/cmdline").read_bytes()
+    assert secret.encode() in memory(small_node.agent())
+    assert secret.encode() not in memory(zygote)
+    small_node.kill()
+    until(lambda: read_stat(zygote) is None or read_stat(zygote).state == "Z", "it ended")
+    assert small_node.processes(app_id)
+
+
+def memory(pid):
+    """Return all that a process can write to."""
+    content = b""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            place, rights, *_ = line.split()
+            if rights.startswith("rw"):
+                start, end = (int(number, 16) for number in place.split("-"))
+                file.seek(start)
+                content += file.read(end - start)
+    return content
 
 
 @pytest.mark.row(21)
