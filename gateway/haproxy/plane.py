@@ -151,7 +151,7 @@ class Plane:
         asyncio.get_running_loop().call_later(AGAIN, self._shut, slot)
 
     def _shut(self, slot: Slot) -> None:
-        self.processes.tell_all(b"shutdown sessions server %b/app" % slot.name.encode())
+        self.processes.shut(slot.name)
 
     def _drop(self, slot: Slot, keys: list[bytes]) -> None:
         for key in keys:

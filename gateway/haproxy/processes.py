@@ -4,8 +4,11 @@ A reload begins a process and lets the one before it go on with what is open. So
 kept to each: revocations concern them all, new grants only the newest.
 """
 
+import asyncio
+import contextlib
 import csv
 import logging
+import re
 from collections.abc import Callable, Iterator
 
 from .runtime import Runtime
@@ -16,6 +19,7 @@ log = logging.getLogger("gateway.haproxy")
 MAP = b"/dev/null"
 #: How the names of the backends begin that are slots.
 SLOT = "aen-slot-"
+_SESSION = re.compile(rf"^(0x[0-9a-f]+): .* be=({SLOT}[0-9]+) ", re.MULTILINE)
 
 
 class Processes:
@@ -26,6 +30,7 @@ class Processes:
         self._begun = begun
         self._known: dict[str, Runtime] = {}
         self.newest: Runtime | None = None
+        self._work: set[asyncio.Task[None]] = set()
         self.cause = "not connected yet"
 
     async def follow(self) -> None:
@@ -74,13 +79,25 @@ class Processes:
         for runtime in self._known.values():
             runtime.say(command)
 
+    def shut(self, slot: str) -> None:
+        """End what is open in a slot, in every process."""
+        self.tell(b"shutdown sessions server %b/app" % slot.encode())
+        for runtime in self._older():
+            task = asyncio.create_task(_shut_one_by_one(runtime, slot))
+            self._work.add(task)
+            task.add_done_callback(self._work.discard)
+
+    def _older(self) -> list[Runtime]:
+        return [runtime for runtime in self._known.values() if runtime is not self.newest]
+
     async def busy(self) -> set[str]:
         """Return the names of slots in which something is open, in any process."""
         found: set[str] = set()
-        for runtime in list(self._known.values()):
-            for row in _rows(await runtime.ask(b"show stat -1 2 -1")):
-                if row["pxname"].startswith(SLOT) and row["scur"] != "0":
-                    found.add(row["pxname"])
+        if self.newest is not None:
+            rows = _rows(await self.newest.ask(b"show stat -1 2 -1"))
+            found = {row["pxname"] for row in rows if row["scur"] != "0"}
+        for runtime in self._older():
+            found |= set((await _sessions(runtime)).values())
         return found
 
     async def counts(self) -> dict[str, int]:
@@ -104,6 +121,22 @@ COUNTED = (
     *("scur", "bin", "bout", "econ"),
     *("hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx"),
 )
+
+
+# A process that ends what it has takes its backends for disabled: it neither shows their numbers nor
+# shuts all of one at once. Sessions it does show, and shuts one by one.
+
+
+async def _sessions(runtime: Runtime) -> dict[str, str]:
+    """Return the ids of sessions in slots, each with the slot's name."""
+    return dict(_SESSION.findall(await runtime.ask(b"show sess")))
+
+
+async def _shut_one_by_one(runtime: Runtime, slot: str) -> None:
+    with contextlib.suppress(OSError, TimeoutError):
+        for session, place in (await _sessions(runtime)).items():
+            if place == slot:
+                runtime.say(b"shutdown session %b" % session.encode())
 
 
 def _field(text: str, name: str) -> str:

@@ -38,6 +38,10 @@ class Haproxy:
     def pid(self) -> int:
         return self._processes[-1].pid
 
+    @property
+    def running(self) -> bool:
+        return bool(self._processes) and self._processes[-1].poll() is None
+
     def start(self, *more: str) -> "Haproxy":
         with self.log.open("ab") as log:
             process = subprocess.Popen(

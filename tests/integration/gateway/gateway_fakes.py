@@ -147,7 +147,7 @@ class Site:
     def start_gateway(self) -> None:
         port = free_port() if self.haproxy else self.port
         self.gateway = GatewayProcess(self, port, self.log, **self._config).start()
-        if self.haproxy is not None:
+        if self.haproxy is not None and not self.haproxy.running:
             self.haproxy.start()
         self.wait_ready()
 

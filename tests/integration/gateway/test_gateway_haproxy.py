@@ -1,0 +1,236 @@
+"""What the gateway tells HAProxy: exactly what it decided, for as long, and no longer."""
+
+import contextlib
+import re
+import socket
+import time
+
+import httpx
+import pytest
+from fake_haproxy import ABSENT
+from fake_parts import eventually
+from gateway_fakes import Site
+from websockets.sync.client import connect
+
+pytestmark = pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
+
+
+@pytest.fixture(scope="module")
+def site():
+    running = Site(haproxy=True)
+    running.start()
+    yield running
+    running.stop()
+
+
+def entries(site, opened) -> list[str]:
+    return [entry for entry in site.haproxy.entries if opened.app_id in entry]
+
+
+def carried(site, opened, **options):
+    """Ask until HAProxy has been told; return the answer to a request that it carried itself."""
+    with site.client() as client:
+        eventually(lambda: client.get(opened.url, **options).is_success and entries(site, opened))
+        before = asked(site)
+        answer = client.get(opened.url, **options)
+        assert asked(site) == before + 1
+        return answer
+
+
+def asked(site) -> int:
+    """How many requests HAProxy has sent to apps by itself."""
+    return int(re.search(r'haproxy_requests_total\{status="2xx"\} (\d+)', site.metrics())[1])
+
+
+def test_a_granted_session_is_carried_without_the_gateway(site):
+    opened = site.open_app()
+    assert carried(site, opened, headers=opened.cookie).status_code == 200
+
+
+def test_an_api_token_is_carried_without_the_gateway(site):
+    opened = site.open_app()
+    assert carried(site, opened, headers=opened.bearer).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    ["{mine}; a=1", "a=1; {mine}", "{mine}; aen_gateway=other", "aen_gateway=other; {mine}",
+     "aen_gateway=other", "a=1"],
+)  # fmt: skip
+def test_a_decision_counts_for_its_whole_cookie_field_alone(site, cookie):
+    opened = site.open_app()
+    mine = opened.cookie["Cookie"]
+    carried(site, opened, headers={"Cookie": mine})
+    before, server = asked(site), len(site.server.asked)
+    with site.client() as client:
+        client.get(opened.url, headers={"Cookie": cookie.format(mine=mine).encode()})
+    assert asked(site) == before
+    assert len(site.server.asked) - server in (0, 1)
+
+
+def test_two_cookie_fields_are_for_the_gateway(site):
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    before = asked(site)
+    with site.client() as client:
+        fields = [("Cookie", "aen_gateway=other"), *opened.cookie.items()]
+        assert client.get(opened.url, headers=fields).status_code in (200, 401)
+    assert asked(site) == before
+
+
+def test_another_persons_app_is_not_opened_by_a_granted_session(site):
+    mine, theirs = site.open_app(), site.open_app()
+    carried(site, mine, headers=mine.cookie)
+    carried(site, theirs, headers=theirs.cookie)
+    with site.client() as client:
+        assert client.get(theirs.url, headers=mine.cookie).status_code == 404
+
+
+@pytest.mark.parametrize("field", ["session", "user", "app_id"])
+def test_what_is_revoked_is_taken_out_at_once(site, field):
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    value = {"session": f"id-{opened.session}", "user": opened.owner, "app_id": opened.app_id}
+    site.server.sessions.pop(opened.session)
+    site.revoke(field, value[field])
+    eventually(lambda: not entries(site, opened), 1.0)
+    with site.client() as client:
+        assert client.get(opened.url, headers=opened.cookie).status_code == 401
+
+
+@pytest.mark.row(2)
+def test_revocation_closes_a_thousand_sockets_of_its_own_and_no_other(site):
+    opened, other = site.open_app(), site.open_app()
+    for one in (opened, other):
+        carried(site, one, headers=one.cookie)
+    with contextlib.ExitStack() as stack:
+        theirs = stack.enter_context(websocket(site, other))
+        sockets = [stack.enter_context(websocket(site, opened)) for _ in range(1000)]
+        began = time.monotonic()
+        site.server.sessions.pop(opened.session)
+        site.revoke("session", f"id-{opened.session}")
+        for one in sockets:
+            one.settimeout(10)
+            with contextlib.suppress(ConnectionResetError):
+                while one.recv(65536):
+                    pass
+        print(f"1,000 sockets were closed within {time.monotonic() - began:.3f} s")
+        theirs.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+
+
+@contextlib.contextmanager
+def websocket(site, opened):
+    """Open a WebSocket by hand, which costs less than a library's; yield its socket."""
+    with socket.create_connection(("127.0.0.1", site.port), 15) as sock:
+        sock.sendall(
+            f"GET {opened.prefix}socket HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n"
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nOrigin: {site.url}\r\n"
+            f"Cookie: {opened.cookie['Cookie']}\r\n\r\n".encode()
+        )
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            more = sock.recv(65536)
+            assert more, answer
+            answer += more
+        assert b" 101 " in answer[:20], answer
+        yield sock
+
+
+def test_an_entry_ends_by_itself(site):
+    """Whatever becomes of the gateway: HAProxy looks at the time that stands in the value."""
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    (entry,) = entries(site, opened)
+    reference, _, value = entry.split(" ", 2)
+    old = re.sub(r" \d{10}\|", f" {int(time.time()) - 1}|", f" {value}").split(" ", 2)[-1]
+    site.haproxy.ask(f"set map /dev/null #{reference} {old.replace(' ', chr(92) + ' ')}")
+    before = asked(site)
+    with site.client() as client:
+        assert client.get(opened.url, headers=opened.cookie).status_code == 200
+    assert asked(site) == before
+
+
+def test_grants_last_no_longer_in_haproxy_than_in_the_gateway(site):
+    site.server.ttl = 2.0
+    try:
+        opened = site.open_app()
+        carried(site, opened, headers=opened.cookie)
+    finally:
+        site.server.ttl = 30.0
+    eventually(lambda: not entries(site, opened), 8.0)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://foreign.example"}, {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
+     {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"}],
+)  # fmt: skip
+def test_another_sites_page_is_refused_though_the_session_is_granted(site, headers):
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    with site.client() as client:
+        answer = client.post(opened.url, headers=opened.cookie | headers)
+    assert answer.status_code == 403
+
+
+def test_an_app_without_its_prefix_is_carried_too(site):
+    opened = site.open_app()
+    site.node.stripped.add(opened.app_id)
+    answer = carried(site, opened, headers=opened.cookie)
+    assert answer.json()["path"] == "/"
+
+
+def test_a_gateway_that_begins_anew_leaves_nothing_of_the_one_before(site):
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    with websocket(site, opened) as held:
+        site.stop_gateway(kill=True)
+        site.start_gateway()
+        held.settimeout(15)
+        with contextlib.suppress(ConnectionResetError):
+            while held.recv(65536):
+                pass
+    carried(site, opened, headers=opened.cookie)
+
+
+def test_a_reload_keeps_what_is_open_and_revocation_reaches_it(site):
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    with connect(
+        opened.ws + "echo", additional_headers=opened.cookie, origin=site.url, proxy=None
+    ) as held:
+        site.haproxy.reload()
+        held.send("still here")
+        assert held.recv(10) == "still here"
+        carried(site, opened, headers=opened.cookie)
+        site.revoke("user", opened.owner)
+        with pytest.raises(Exception, match="close"):
+            held.recv(10)
+
+
+def test_the_access_log_names_who_and_what_and_no_secret(site):
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    with site.client() as client:
+        client.get(opened.url + "page?token=secret", headers=opened.cookie)
+    line = eventually(lambda: re.search(rf".*{opened.prefix}page.*", site.haproxy.log.read_text()))
+    assert re.fullmatch(
+        rf'\S+Z 127.0.0.1 {opened.owner} "GET {opened.prefix}page" 200 \d+', line[0]
+    )
+    assert "secret" not in site.haproxy.log.read_text()
+
+
+def test_only_its_own_account_reaches_its_sockets(site):
+    for path in (site.haproxy.sockets.runtime, site.haproxy.sockets.gateway):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_health_says_that_haproxy_is_away(site):
+    site.haproxy.stop()
+    direct = f"http://127.0.0.1:{site.gateway.port}/-/health"
+    eventually(lambda: "HAProxy" in str(httpx.get(direct, trust_env=False).json()))
+    site.haproxy.start()
+    eventually(lambda: httpx.get(direct, trust_env=False).json()["messages"] == [])
