@@ -48,6 +48,7 @@ def render(
     url = urlsplit(public_url)
     return template("haproxy.cfg").substitute(
         account=f"user {_word(account)}\n    group {_word(account)}" if account else "",
+        owner=f" user {account} group {account}" if account else "",
         runtime=sockets.runtime,
         gateway=sockets.gateway,
         agent=sockets.agent,
@@ -74,14 +75,14 @@ def render(
 
 def _bind(public_url: str, bind: str) -> str:
     url = urlsplit(public_url)
-    name = url.hostname or ""
+    name = (url.hostname or "").removeprefix("*.")  # below it each app may have a name of its own
     if url.scheme == "http":
-        return f"    bind {_word(bind or f'{name}:{url.port or 80}')}"
+        local = name == "localhost" or name.endswith(".localhost")
+        where = bind or f"{'127.0.0.1' if local else name}:{url.port or 80}"
+        return f"    bind {_word(where)}"
     where = _word(bind or f":{url.port or 443}")
-    # With a star in the address each app has a name of its own below this one.
-    certificate = _word(f"/etc/ssl/aen/{name.removeprefix('*.')}.pem")
-    lines = [f"    bind {where} ssl crt {certificate} alpn h2,http/1.1"]
-    return "\n".join(lines)
+    certificate = _word(f"/etc/ssl/aen/{name}.pem")
+    return f"    bind {where} ssl crt {certificate} alpn h2,http/1.1"
 
 
 def _guards() -> str:

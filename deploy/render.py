@@ -1,4 +1,4 @@
-"""Prints configuration: ``python -m deploy.render supervisor|nginx|systemd|node|sudoers``.
+"""Prints configuration: ``python -m deploy.render supervisor|nginx|haproxy|systemd|node|sudoers``.
 
 Take it from the installed copy, with the environment that the site is started with:
 ``AEN_HOME/venv/bin/python -m deploy.render nginx > /etc/nginx/sites-available/aen``
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy import node_service, options, paths, supervisor
+from deploy import haproxy, node_service, options, paths, supervisor
 from deploy.node_service import NodeService
 from deploy.programs import HOSTS
 from deploy.say import problems_end_it
@@ -64,6 +64,16 @@ def nginx_conf(site: Site, role: str) -> str:
     )
 
 
+def haproxy_conf(site: Site, role: str) -> str:
+    """Return a configuration of HAProxy as the gateway's data plane."""
+    layout, chosen = site.layout, site.options
+    sockets = haproxy.Sockets(
+        layout.gateway / "haproxy.sock", layout.gateway / "requests.sock", layout.agent_socket
+    )
+    account = "" if chosen.single else chosen.account
+    return haproxy.render(chosen.gateway_public_url, sockets, account=account)
+
+
 def systemd_unit(site: Site, role: str) -> str:
     """Return a unit that runs Supervisor with the processes of a role."""
     layout, alone = site.layout, role == "all"
@@ -82,7 +92,12 @@ def systemd_unit(site: Site, role: str) -> str:
     )
 
 
-_KINDS = {"supervisor": supervisor_conf, "nginx": nginx_conf, "systemd": systemd_unit}
+_KINDS = {
+    "supervisor": supervisor_conf,
+    "nginx": nginx_conf,
+    "haproxy": haproxy_conf,
+    "systemd": systemd_unit,
+}
 _NODE_KINDS = {"node": NodeService.unit, "sudoers": NodeService.sudoers}
 
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import re
+import shutil
 import socket
+import subprocess
 import time
 
 import httpx
@@ -234,3 +236,41 @@ def test_health_says_that_haproxy_is_away(site):
     eventually(lambda: "HAProxy" in str(httpx.get(direct, trust_env=False).json()))
     site.haproxy.start()
     eventually(lambda: httpx.get(direct, trust_env=False).json()["messages"] == [])
+
+
+@pytest.mark.parametrize(
+    "more",
+    ['q="a b"', r"back=\slash\\", "<<x", "hash=#1", "tick='y'", "pipe=a|b", "byte=\xe9", "$HOME"],
+)
+def test_cookies_of_any_characters_are_carried_as_they_are(site, more):
+    opened = site.open_app()
+    cookie = f"{opened.cookie['Cookie']}; {more}".encode("latin-1")
+    carried(site, opened, headers={"Cookie": cookie})
+    assert dict(opened.app.seen[-1].headers)["cookie"] == more
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl, which speaks HTTP/2, is not here")
+def test_http_2_is_carried_by_the_same_rules(site):
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    before = asked(site)
+
+    def curl(*more):
+        command = ["curl", "-s", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}"]
+        done = subprocess.run(
+            [*command, "-H", f"Cookie: {opened.cookie['Cookie']}", *more, opened.url],
+            check=False, capture_output=True, text=True, timeout=20,
+        )  # fmt: skip
+        if done.returncode == 2:
+            pytest.skip("this curl does not speak HTTP/2")
+        return int(done.stdout)
+
+    assert curl("-H", "TE: trailers") == 200
+    assert asked(site) == before + 1
+    seen = dict(opened.app.seen[-1].headers)
+    assert seen["host"] == seen["x-forwarded-host"] == f"127.0.0.1:{site.port}"
+    assert "te" not in seen and "aen_gateway" not in str(seen)
+    assert seen["authorization"] == "token of-the-app"
+    assert curl("-X", "POST", "-H", "Origin: https://foreign.example") == 403
+    assert curl("-H", "X-Forwarded-For: 6.6.6.6") == 200
+    assert dict(opened.app.seen[-1].headers)["x-forwarded-for"] == "127.0.0.1"

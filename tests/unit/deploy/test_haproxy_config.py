@@ -1,0 +1,37 @@
+"""HAProxy's configuration, read back by HAProxy itself."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from fake_haproxy import ABSENT, PROGRAM
+
+from deploy import haproxy
+from deploy.say import Problem
+
+SOCKETS = haproxy.Sockets(Path("/tmp/h.sock"), Path("/tmp/g.sock"), Path("/run/aen/agent.sock"))
+
+
+@pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8089", "http://*.apps.localhost:8089"])
+def test_it_is_valid(tmp_path, url):
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(haproxy.render(url, SOCKETS, slots=3))
+    done = subprocess.run(
+        [PROGRAM, "-c", "-f", file], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+
+
+def test_https_comes_with_http_2_and_the_names_certificate():
+    text = haproxy.render("https://*.apps.example.org", SOCKETS, account="aen", slots=3)
+    assert "bind :443 ssl crt /etc/ssl/aen/apps.example.org.pem alpn h2,http/1.1" in text
+    assert "user aen" in text
+    assert text.count("\nbackend aen-slot-") == 3
+
+
+def test_a_path_that_it_cannot_hold_is_named():
+    odd = haproxy.Sockets(Path("/tmp/with space"), SOCKETS.gateway, SOCKETS.agent)
+    with pytest.raises(Problem, match="with space"):
+        haproxy.render("https://apps.example.org", odd)
