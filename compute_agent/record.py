@@ -177,6 +177,11 @@ class Record:
 
     def publish(self) -> None:
         """Make a status of the present, with the next revision, and write it down."""
+        self.renew()
+        self.save()
+
+    def renew(self) -> None:
+        """Make a status of the present, with the next revision."""
         self.status = AppStatus(
             app_id=self.app_id,
             revision=self.status.revision + 1,
@@ -192,7 +197,6 @@ class Record:
             active_at=self._active_at,
             project_disk=self._project_disk,
         )
-        self.save()
 
     def save(self) -> None:
         """Write it down; a full disk must not keep anybody from stopping an app."""

@@ -97,13 +97,13 @@ class Registry:
         place = self._directory / app_id[:12]
         place.mkdir(mode=0o711)
         new = Record(stored, place, self.changed)
+        new.renew()
         try:
             new.write()
         except OSError:
             shutil.rmtree(place, ignore_errors=True)
             raise
         self._records[app_id] = new
-        new.publish()
         self._tell(app_id)
         return new
 
