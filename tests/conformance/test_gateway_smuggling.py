@@ -123,6 +123,7 @@ def refused(answer: bytes) -> bool:
 
 
 @pytest.mark.parametrize("case", named(AMBIGUOUS))
+@pytest.mark.row(9)
 def test_an_ambiguous_request_is_refused(talk, case):
     fields, body = case
     talk.browser.says(talk.request("", *fields, "Connection: close", method="POST", body=body))
@@ -135,6 +136,7 @@ def test_an_ambiguous_request_is_refused(talk, case):
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("field", [LENGTH, CHUNKED])
+@pytest.mark.row(9)
 def test_a_websockets_handshake_with_a_body_is_refused_at_once(talk, method, field):
     """Without a wish to close: nothing else would ever end such a connection."""
     handshake, _ = AMBIGUOUS["body after a WebSocket's handshake"]
@@ -147,6 +149,7 @@ def test_a_websockets_handshake_with_a_body_is_refused_at_once(talk, method, fie
 
 
 @pytest.mark.parametrize("case", named(BAD_LINES))
+@pytest.mark.row(9)
 def test_a_request_with_an_odd_first_line_or_end_is_refused(talk, case):
     cookie = f"Cookie: aen_gateway={talk.opened.session}".encode()
     data = case.replace(b"PATH", talk.opened.prefix.encode()).replace(b"COOKIE", cookie)
@@ -171,6 +174,7 @@ def test_a_sloppy_first_line_reaches_the_app_as_a_good_one(talk, line):
 
 
 @pytest.mark.parametrize("case", named(BAD_CHUNKS))
+@pytest.mark.row(9)
 def test_a_body_in_bad_chunks_ends_both_connections(talk, case):
     talk.browser.says(talk.request("", CHUNKED, method="POST", body=b"1\r\nx\r\n"))
     app = talk.app()
@@ -185,6 +189,7 @@ def test_a_body_in_bad_chunks_ends_both_connections(talk, case):
     assert refused(talk.browser.hears_end())
 
 
+@pytest.mark.row(9)
 def test_a_request_behind_one_without_body_is_judged_by_itself(talk):
     app, _ = talk.asks("", "Content-Length: 0", method="POST", body=HIDDEN)
     app.says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -194,6 +199,7 @@ def test_a_request_behind_one_without_body_is_judged_by_itself(talk):
     app.hears(f"GET {talk.opened.prefix}next HTTP/1.1\r\n".encode())
 
 
+@pytest.mark.row(6)
 def test_an_absolute_target_reaches_the_app_by_its_path_alone(talk):
     prefix = talk.opened.prefix.encode()
     absolute = talk.request().replace(b" " + prefix, b" http://evil.example" + prefix, 1)
@@ -206,6 +212,7 @@ def test_an_absolute_target_reaches_the_app_by_its_path_alone(talk):
     assert head["host"] == head["x-forwarded-host"] == f"127.0.0.1:{talk.site.port}"
 
 
+@pytest.mark.row(9)
 def test_a_wish_for_http_2_is_not_passed_on(talk):
     _, head = talk.asks("", "Upgrade: h2c", "HTTP2-Settings: x", "Connection: Upgrade")
     assert not {"upgrade", "http2-settings", "connection"} & {name for name, _ in head.fields}
@@ -217,17 +224,20 @@ def test_a_wish_for_http_2_is_not_passed_on(talk):
      "Remote-User", "REMOTE_USER", "X-Remote-User", "X-Forwarded-User", "X-Auth-Request-User",
      "X-AEN-User", "AEN-Inject", "X-Original-URL", "X-Rewrite-URL", "Proxy", "X-Token-Subject"],
 )  # fmt: skip
+@pytest.mark.row(6)
 def test_no_field_says_in_our_place_who_or_where_the_client_is(talk, field):
     _, head = talk.asks("", f"{field}: spoofed")
     assert "spoofed" not in str(head.fields)
     assert head["x-forwarded-for"] == "127.0.0.1"
 
 
+@pytest.mark.row(6)
 def test_fields_named_in_connection_do_not_pass(talk):
     _, head = talk.asks("", "Connection: keep-alive, X-A, cookie", "X-A: 1", "X-B: 2")
     assert ("x-a" in head, "x-b" in head) == (False, True)
 
 
+@pytest.mark.row(7)
 def test_the_app_sees_no_cookie_of_ours_and_sets_none(talk):
     app, head = talk.asks("", "Cookie: a=1; aen_session=s; __Host-aen_x=1; b=2")
     assert head["cookie"] == "a=1; b=2"
@@ -238,6 +248,7 @@ def test_the_app_sees_no_cookie_of_ours_and_sets_none(talk):
 
 @pytest.mark.parametrize("path", ["../x", "%2e%2e/x", "a%2f..%2fb", "a/%2E./b", "..%5cx", "a%00b",
                                   "%c0%ae%c0%ae/x", "a\\..\\b"])  # fmt: skip
+@pytest.mark.row(10)
 def test_no_path_leads_out_of_the_apps_own(talk, path):
     talk.browser.says(talk.request(path))
     assert talk.browser.hears_head().status == 400

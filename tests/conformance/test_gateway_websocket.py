@@ -196,6 +196,7 @@ def test_a_browser_that_vanishes_ends_the_apps_side(talk):
 
 
 @pytest.mark.parametrize("field", ["session", "user", "app_id"])
+@pytest.mark.row(2)
 def test_revocation_closes_it_and_says_so(talk, field):
     app = opened(talk)
     session = f"id-{talk.opened.session}"
@@ -220,6 +221,7 @@ def test_what_comes_right_behind_the_handshakes_is_not_lost(talk):
     talk.browser.hears(frame(1, b"early"))
 
 
+@pytest.mark.row(2)
 def test_revocation_ends_hundreds_at_once(talk):
     apps, browsers = [], []
     request = talk.request("socket", *HANDSHAKE, f"Origin: {talk.site.url}")

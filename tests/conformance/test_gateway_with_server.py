@@ -127,6 +127,7 @@ async def test_a_person_is_signed_in_without_typing_anything(real, opened, brows
     assert len(answer.history) == 3
 
 
+@pytest.mark.row(2)
 async def test_signing_out_at_the_server_closes_the_websocket(real, opened, browser):
     await browser.get(opened, follow_redirects=True)
     cookie = {"Cookie": f"aen_gateway={browser.cookies['aen_gateway']}"}
@@ -143,6 +144,7 @@ async def test_signing_out_at_the_server_closes_the_websocket(real, opened, brow
     assert answer.status_code == 401
 
 
+@pytest.mark.row(2)
 async def test_an_api_token_opens_the_app_until_it_is_revoked(real, opened, cast):
     token, secret = await in_thread(accounts.create_token)(
         cast.mira, "script", ["apps"], by=cast.mira

@@ -1,5 +1,6 @@
 """One site for all tests here, and Chromium from the system's packages."""
 
+import functools
 import shutil
 from pathlib import Path
 
@@ -42,15 +43,21 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture
-def visit(browser, site, request):
+def visit(visit_at, site):
     """Open a browser of somebody's own, signed in: ``visit("mira")`` returns its page."""
+    return functools.partial(visit_at, site)
+
+
+@pytest.fixture
+def visit_at(browser, request):
+    """The same at a site of the test's: ``visit_at(site, "mira")``."""
     opened = []
 
-    def _visit(name):
+    def _visit(at, name):
         context = browser.new_context(viewport={"width": 1440, "height": 900})
         opened.append(context)
         page = context.new_page()
-        sign_in(page, site, site.person(name))
+        sign_in(page, at, at.person(name))
         return page
 
     yield _visit

@@ -45,12 +45,18 @@ def until(condition, what, seconds=PATIENCE):
 
 
 class Site:
-    """``with Site() as site``: ready when entered, gone when left, accounts and files included."""
+    """``with Site() as site``: ready when entered, gone when left, accounts and files included.
 
-    def __init__(self):
+    With ``names`` each app has a name of its own below ``localhost``.
+    """
+
+    def __init__(self, *, names=False):
         self.ports = {name: free_port() for name in ("server", "gateway", "compute")}
         self.url = f"http://127.0.0.1:{self.ports['server']}"
         self.gateway = f"http://127.0.0.1:{self.ports['gateway']}"
+        self.public = {}
+        if names:
+            self.public["AEN_GATEWAY_PUBLIC_URL"] = f"http://*.localhost:{self.ports['gateway']}"
         self.home = Path(tempfile.mkdtemp(prefix="aen-e2e-", dir="/var/tmp"))
         self.home.chmod(0o755)
         self.password = secrets.token_urlsafe(12)
@@ -90,6 +96,7 @@ class Site:
             "AEN_COMPUTE_PORT": str(self.ports["compute"]),
             "AEN_ADMIN_PASSWORD": self.password,
             "UV_CACHE_DIR": str(CACHE),
+            **self.public,
         }
 
     def start(self, **more):

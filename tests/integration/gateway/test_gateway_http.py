@@ -86,6 +86,7 @@ def test_a_script_without_session_is_told_so_in_json(opened, http):
     assert (answer.status_code, answer.json()["code"]) == (401, "signed_out")
 
 
+@pytest.mark.row(1)
 def test_another_persons_app_is_not_there(site, opened, http):
     other = site.open_app()
     answer = http.get(opened.url, headers=other.cookie | PAGE)
@@ -94,6 +95,7 @@ def test_another_persons_app_is_not_there(site, opened, http):
     assert opened.app.seen == []
 
 
+@pytest.mark.row(8)
 def test_of_two_session_cookies_the_valid_one_counts(opened, http):
     for cookie in (f"aen_gateway=old; aen_gateway={opened.session}",
                    f"aen_gateway={opened.session}; aen_gateway=old"):  # fmt: skip
@@ -123,6 +125,7 @@ def test_the_server_is_asked_once_for_many_requests(site, opened):
     assert sum(question.owner == opened.owner for question in site.server.asked) == 1
 
 
+@pytest.mark.row(1)
 def test_a_foreign_page_cannot_post_with_a_persons_cookie(opened, http):
     for origin in ("https://evil.example", "null", opened.url + ".evil.example"):
         answer = http.post(opened.url + "echo", headers=opened.cookie | {"Origin": origin})
@@ -138,6 +141,7 @@ def test_the_apps_own_page_may_post(site, opened, http):
 # --- what the app is sent ------------------------------------------------------------------------
 
 
+@pytest.mark.row(7)
 def test_the_app_never_sees_our_credentials(opened, http):
     cookie = (
         f"a=1; aen_gateway={opened.session}; aen_session=s; aen_csrf=c; __Host-aen_gateway=h; b=2"
@@ -155,6 +159,7 @@ def test_the_apps_own_token_replaces_what_the_client_sent(opened, http):
     assert fields(opened.app.seen[0], "authorization") == ["token of-the-app"]
 
 
+@pytest.mark.row(6)
 def test_fields_that_claim_who_the_client_is_do_not_pass(site, opened):
     spoofed = [
         "X-Forwarded-For: 6.6.6.6", "x_forwarded_for: 6.6.6.6", "Forwarded: for=6.6.6.6",
@@ -196,6 +201,7 @@ def test_the_address_passes_byte_for_byte(site, opened):
         "%c0%ae%c0%ae/",
     ],
 )
+@pytest.mark.row(10)
 def test_addresses_that_an_app_might_read_as_others_are_refused(site, opened, rest):
     assert raw(site, get(opened, opened.prefix + rest)).startswith(b"HTTP/1.1 400")
     assert opened.app.seen == []
@@ -204,8 +210,11 @@ def test_addresses_that_an_app_might_read_as_others_are_refused(site, opened, re
 @pytest.mark.parametrize(
     "target",
     ["/", "//", "/a/b", "/Owner/work/lab/", "/o%77ner/work/lab/", "/127.0.0.1/8888/x/",
-     "/owner/../lab/", "/owner/work/lab%2f", "/a/work/lab/", "/-/admin", "http://127.0.0.1:22/x"],
+     "/owner/../lab/", "/owner/work/lab%2f", "/a/work/lab/", "/-/admin", "http://127.0.0.1:22/x",
+     "/169.254.169.254/latest/meta-data/", "/localhost/8000/manage/", "/unix:/run/aen/agent.sock/",
+     "/-/callback/../../x", "/@127.0.0.1/a/b/", "/[::1]/a/b/"],
 )  # fmt: skip
+@pytest.mark.row(3)
 def test_no_address_names_anything_but_an_app(site, opened, target):
     status = raw(site, get(opened, target)).split(b" ")[1]
     assert status in (b"302", b"400", b"404")
@@ -250,12 +259,14 @@ def test_an_upgrade_to_http2_is_ignored(site, opened):
 # --- what the browser is sent --------------------------------------------------------------------
 
 
+@pytest.mark.row(5)
 def test_a_redirect_of_the_app_is_passed_on_and_not_followed(opened, http):
     answer = http.get(opened.url + "redirect", headers=opened.cookie)
     assert answer.headers["location"] == "http://169.254.169.254/latest"
     assert len(opened.app.seen) == 1
 
 
+@pytest.mark.row(7)
 def test_an_app_sets_cookies_for_its_own_path_only(opened, http):
     answer = http.get(opened.url + "cookies", headers=opened.cookie)
     assert answer.headers.get_list("set-cookie") == [
@@ -374,6 +385,7 @@ def stalled(count):
 
 
 @pytest.mark.parametrize("field", ["session", "user", "project", "app_id"])
+@pytest.mark.row(2)
 def test_revocation_ends_a_response_under_way_and_keeps_out(site, opened, http, field):
     value = {
         "session": f"id-{opened.session}",
@@ -391,6 +403,7 @@ def test_revocation_ends_a_response_under_way_and_keeps_out(site, opened, http, 
     assert http.get(opened.url, headers=opened.cookie).status_code == 401
 
 
+@pytest.mark.row(2)
 def test_revocation_ends_a_response_that_is_not_being_read(site, opened):
     with socket.create_connection(("127.0.0.1", site.port), timeout=15) as sock:
         sock.sendall(get(opened, opened.prefix + "flood"))
@@ -412,6 +425,7 @@ def test_revocation_of_one_person_leaves_the_others(site, opened, http):
 # --- limits --------------------------------------------------------------------------------------
 
 
+@pytest.mark.row(8)
 def test_a_cookie_bomb_gets_a_page_that_clears_it(opened, http):
     bomb = "; ".join(f"c{number}={'x' * 3000}" for number in range(20))
     headers = {"Cookie": f"aen_gateway={opened.session}; {bomb}"}

@@ -65,17 +65,20 @@ def test_a_websocket_of_an_app_that_knows_no_prefix_is_asked_without_it(site):
     assert opened.app.seen[-1].target == b"/socket"
 
 
+@pytest.mark.row(1)
 def test_without_a_session_there_is_no_websocket(site, opened):
     assert refusal(site, opened, headers={}) == 401
     assert opened.app.seen == []
 
 
+@pytest.mark.row(1)
 def test_another_persons_session_reaches_nothing(site, opened):
     other = site.open_app()
     assert refusal(site, opened, headers=other.cookie) == 404
     assert opened.app.seen == []
 
 
+@pytest.mark.row(1)
 def test_a_session_that_ended_reaches_nothing(site, unasked):
     site.server.sessions.pop(unasked.session)
     assert refusal(site, unasked) == 401
@@ -84,6 +87,7 @@ def test_a_session_that_ended_reaches_nothing(site, unasked):
 @pytest.mark.parametrize(
     "origin", [None, "null", "https://evil.example", "http://127.0.0.1", "OWN.evil.example", "OWN1"]
 )
+@pytest.mark.row(1)
 def test_a_foreign_page_opens_no_websocket_with_a_persons_cookie(site, opened, origin):
     origin = origin.replace("OWN", site.url) if origin else origin
     assert refusal(site, opened, origin=origin) == 403
@@ -211,6 +215,7 @@ def test_a_client_that_does_not_read_makes_the_app_wait(site, opened):
 
 
 @pytest.mark.parametrize("field", ["session", "user", "app_id"])
+@pytest.mark.row(2)
 def test_revocation_closes_the_websocket_and_keeps_out(site, opened, field):
     value = {"session": f"id-{opened.session}", "user": opened.owner, "app_id": opened.app_id}
     with joined(site, opened) as ws:
@@ -223,6 +228,7 @@ def test_revocation_closes_the_websocket_and_keeps_out(site, opened, field):
     assert refusal(site, opened) == 401
 
 
+@pytest.mark.row(2)
 def test_revocation_of_a_token_closes_what_it_opened(site, opened):
     with joined(site, opened, headers=opened.bearer, origin=None) as ws:
         site.revoke("token", f"id-{opened.token}")

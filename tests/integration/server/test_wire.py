@@ -55,6 +55,7 @@ async def test_a_revocation_before_the_connection_is_not_repeated(dial, cast):
     assert await wire.hear(Revoke) == Revoke("user", cast.otto.pk.hex)
 
 
+@pytest.mark.row(4)
 async def test_a_gateway_cannot_speak_for_a_node_of_another_data_center(wire, center):
     def elsewhere():
         south = datacenters.ensure_data_center("south", by=None)

@@ -85,6 +85,7 @@ async def test_who_waits_keeps_nobody_from_being_served(wire, rest, placed, cent
     assert accounts_asked == sorted(["mira", "max", "edda", "vera"] * 3)
 
 
+@pytest.mark.row(4)
 async def test_another_node_cannot_answer(wire, rest, placed, center, monkeypatch):
     monkeypatch.setattr(questions, "PATIENCE", 1.0)
     other = await in_thread(datacenters.enroll_node)("node-2", center.row, "unix:/y", by=None)

@@ -37,6 +37,7 @@ def code(user, center, session="s"):
 # --- locks and sign-outs -------------------------------------------------------------------------
 
 
+@pytest.mark.row(17)
 def test_unlocking_does_not_bring_an_old_browser_back(cast):
     mira = browser(cast.mira)
     actions.lock_user(cast.mira, by=cast.ada)
@@ -47,6 +48,7 @@ def test_unlocking_does_not_bring_an_old_browser_back(cast):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("end", ["lock", "everywhere", "password", "sign_out"])
+@pytest.mark.row(17)
 def test_no_code_and_no_gateway_session_outlives_what_it_came_from(end, cast, center):
     mira = browser(cast.mira)
     session = digest(mira.session.session_key)
@@ -67,6 +69,7 @@ def test_no_code_and_no_gateway_session_outlives_what_it_came_from(end, cast, ce
     assert not GatewaySession.objects.exists()
 
 
+@pytest.mark.row(17)
 def test_signing_in_gives_the_browser_a_new_session(cast):
     client = Client()
     client.get("/accounts/login/")
@@ -87,10 +90,12 @@ def helper(cast):
 
 
 @pytest.mark.parametrize("what", ["link", "lock", "unlock"])
+@pytest.mark.row(16)
 def test_staff_touch_nobody_who_may_do_more_than_they(what, helper, cast):
     assert helper.post(f"/manage/users/ada/{what}").status_code == 403
 
 
+@pytest.mark.row(16)
 def test_staff_cannot_make_themselves_more(helper, cast):
     helper.post(
         "/admin-site/accounts/user/",

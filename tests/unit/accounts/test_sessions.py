@@ -50,6 +50,7 @@ def test_with_a_copy_of_the_database_nobody_can_use_a_session(cast):
 
 
 @pytest.mark.parametrize("end", ["lock", "everywhere", "password", "sign_out"])
+@pytest.mark.row(17)
 def test_what_ends_a_session_still_does(end, cast):
     mira, edda = browser(cast.mira), browser(cast.edda)
     if end == "lock":

@@ -37,6 +37,7 @@ def request(address, **headers):
     return RequestFactory().get("/", REMOTE_ADDR=address, headers=headers)
 
 
+@pytest.mark.row(17)
 def test_after_five_guesses_also_the_right_password_has_to_wait(cast):
     assert guess().status_code == 422
     answer = sign_in("mira", "mira-Secret-1")
@@ -45,6 +46,7 @@ def test_after_five_guesses_also_the_right_password_has_to_wait(cast):
     assert "Wait" in answer.content.decode()
 
 
+@pytest.mark.row(17)
 def test_the_person_signs_in_from_elsewhere_as_ever(cast):
     guess(times=20)
     assert sign_in("mira", "mira-Secret-1", ELSEWHERE).status_code == 302

@@ -27,6 +27,7 @@ def token(client):
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.row(13)
 def test_without_a_token_nothing_changes_whatever_the_browser_calls_it(mode, mira):
     headers = {"Sec-Fetch-Mode": mode, "Sec-Fetch-Site": "same-site"} if mode else {}
     form = mira.post("/accounts/tokens", {"name": "x", "scopes": "api"}, headers=headers)
@@ -41,6 +42,7 @@ def test_without_a_token_nothing_changes_whatever_the_browser_calls_it(mode, mir
 @pytest.mark.parametrize(
     "origin", [GATEWAY, "null", "http://testserver.evil.test", "https://testserver"]
 )
+@pytest.mark.row(13)
 def test_a_planted_token_does_not_help_another_origin(origin, mira):
     headers = {"Origin": origin, "X-CSRFToken": token(mira)}
     form = mira.post("/accounts/tokens", {"name": "x", "scopes": "api"}, headers=headers)
@@ -73,6 +75,7 @@ def test_a_token_needs_no_csrf_and_a_session_beside_it_lends_it_nothing(mira, ca
      "/mira/forecast/permissions/clear", "/mira/forecast/settings/team/add",
      "/mira/forecast/settings/team/max/role", "/oauth/token", "/gateway/access"],
 )  # fmt: skip
+@pytest.mark.row(13)
 def test_nothing_is_changed_by_a_get(path, mira):
     assert mira.get(path).status_code == 405
 
@@ -96,6 +99,7 @@ PLACES = [
 @pytest.mark.parametrize(
     "path", ["/accounts/login/", "/accounts/theme", "/mira/forecast/apps/lab/stop"]
 )
+@pytest.mark.row(14)
 def test_next_stays_on_this_site(path, place, cast, project):
     client = Client()
     if "login" not in path:
@@ -124,6 +128,7 @@ def test_the_link_for_a_password_names_the_sites_own_address(cast):
     assert "http://localhost" not in page
 
 
+@pytest.mark.row(12)
 def test_every_page_forbids_framing_foreign_content_and_sniffing(mira):
     for path in (
         "/",

@@ -70,6 +70,7 @@ def test_nobody_is_asked_to_sign_in(running, ask):
     assert ask(sessions=("made-up",)).status == 401
 
 
+@pytest.mark.row(8)
 def test_of_two_cookies_of_one_name_the_valid_one_counts_in_either_order(
     running, ask, cast, center
 ):
@@ -95,12 +96,14 @@ def test_an_expired_session_is_none(running, ask, cast, center):
     assert ask(sessions=(session_of(cast.mira, center.gateway, days=-1),)).status == 401
 
 
+@pytest.mark.row(4)
 def test_a_session_of_one_gateway_is_none_at_another(running, ask, cast, center):
     _, credential = datacenters.enroll_gateway("south", center.row, "http://s.test", by=None)
     secret = session_of(cast.mira, center.gateway)
     assert ask(credential=credential, sessions=(secret,)).status == 401
 
 
+@pytest.mark.row(4)
 def test_a_gateway_of_another_data_center_does_not_reach_the_project(running, ask, cast):
     south = datacenters.ensure_data_center("south", by=None)
     gateway, credential = datacenters.enroll_gateway("south", south, "http://s.test", by=None)
@@ -135,6 +138,7 @@ def test_ending_a_persons_access_ends_their_sessions_and_tells_gateways(
     assert Notice.objects.filter(field="user", value=cast.mira.pk.hex).exists()
 
 
+@pytest.mark.row(2)
 def test_signing_out_ends_what_that_browser_opened(running, ask, cast, center, client):
     client.force_login(cast.mira, backend="django.contrib.auth.backends.ModelBackend")
     secret = session_of(cast.mira, center.gateway)

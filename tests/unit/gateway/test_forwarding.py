@@ -100,6 +100,7 @@ def test_our_cookies_are_taken_out_and_the_rest_is_kept_as_it_was():
     assert cookies_of([(b"cookie", line)]) == (("x",), ("h",), b'a=1; b="q; c; =nameless')
 
 
+@pytest.mark.row(8)
 def test_all_session_cookies_count_in_the_order_sent_over_all_fields():
     fields = [(b"cookie", b"aen_gateway=1; a=1"), (b"cookie", b"aen_gateway=2;aen_gateway=3")]
     assert cookies_of(fields) == (("1", "2", "3"), (), b"a=1")
@@ -365,6 +366,7 @@ def test_a_path_of_this_gateway_is_kept(value):
     ["", "a", "//x", "///x", "/\\x", "\\\\x", "/\t/x", "/a\r\nSet-Cookie: x", "http://x",
      "HOST//x", "javascript:x", " /x", "/é", "/" + "a" * 5000, "/\x00"],
 )  # fmt: skip
+@pytest.mark.row(14)
 def test_anything_else_leads_to_the_start(value):
     assert local_path(value) == "/"
 

@@ -87,6 +87,7 @@ def test_icons_are_hidden_from_people_who_listen(project, mira, lively, read):
                 assert attrs.get("aria-hidden") == "true" or attrs.get("aria-label"), path
 
 
+@pytest.mark.row(15)
 def test_what_people_and_apps_wrote_is_shown_as_text(project, mira, lively, cast):
     from projects import actions
 
@@ -104,6 +105,7 @@ def test_what_people_and_apps_wrote_is_shown_as_text(project, mira, lively, cast
         assert 'href="javascript' not in page, path
 
 
+@pytest.mark.row(15)
 def test_terminal_escapes_of_an_app_do_not_reach_the_page(project, mira, lively):
     assert "\x1b" not in mira.get("/mira/forecast").content.decode()
 

@@ -108,6 +108,7 @@ def test_an_old_report_changes_nothing(lab):
     assert lab.revision == 7
 
 
+@pytest.mark.row(4)
 def test_a_node_cannot_report_on_an_app_of_another_node(lab, center):
     other = Node.objects.create(name="node-2", data_center=center.row, address="unix:/x")
     reports.take(other, AppStatus(app_id=lab.pk.hex, revision=1, state="failed", cause="mine now"))

@@ -85,6 +85,7 @@ def test_what_a_gateway_may_have_lost_is_sent_again_when_it_is_back(lab, project
     assert sent(center) == []
 
 
+@pytest.mark.row(4)
 def test_a_node_cannot_bring_back_a_command_of_another(lab, project, center, cast):
     actions.set_role(project, "otto", "editor", by=cast.mira)
     ((_, pk, _),) = outbox.due(center.row.pk)

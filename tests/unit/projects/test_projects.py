@@ -94,6 +94,7 @@ def test_a_manager_adds_people_but_not_the_owner_again(project, cast):
         actions.set_role(project, "mira", "viewer", by=cast.max)
 
 
+@pytest.mark.row(16)
 def test_a_manager_does_not_change_another_manager(project, cast):
     actions.set_role(project, "otto", "manager", by=cast.mira)
     with pytest.raises(Forbidden):
@@ -124,6 +125,7 @@ def test_removing_somebody_twice_is_no_error_and_audited_once(project, cast):
     assert AuditEntry.objects.filter(verb="team.remove").count() == 1
 
 
+@pytest.mark.row(16)
 def test_only_the_owner_publishes_and_deletes(project, cast):
     with pytest.raises(Forbidden):
         actions.update_project(project, by=cast.max, visibility="public")
