@@ -91,12 +91,13 @@ class Metrics:
         yield "_count", total
 
 
-def process() -> str:
+def process(app_connections: int) -> str:
     """Return what of this process and its loop would show a leak, by the names that are usual for it."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     files = len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - names are all that is wanted
     gauges = {
         "aen_gateway_tasks": len(asyncio.all_tasks()),
+        "aen_gateway_app_connections": app_connections,
         "process_open_fds": files,
         "process_max_fds": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         "process_resident_memory_bytes": pages * os.sysconf("SC_PAGE_SIZE"),

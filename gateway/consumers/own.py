@@ -48,7 +48,7 @@ class OwnConsumer(AsyncConsumer):
             return
         if scope["raw_path"] == b"/-/metrics" and _may_count(gateway, scope):
             text = gateway.metrics.text(gateway.access, gateway.pool.traffic(), gateway.limits)
-            text += process()
+            text += process(gateway.pool.open_count)
             text += await gateway.plane.metrics() if gateway.plane is not None else ""
             await _send(send, 200, b"text/plain; version=0.0.4", text.encode())
             return

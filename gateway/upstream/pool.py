@@ -109,6 +109,11 @@ class Pool:
         """End all idle connections."""
         self.sweep(max_idle=-1.0)
 
+    @property
+    def open_count(self) -> int:
+        """Connections to apps, idle ones included."""
+        return sum(app.open for app in self._apps.values())
+
     # --- what went by ----------------------------------------------------------------------------
 
     def traffic(self) -> Traffic:

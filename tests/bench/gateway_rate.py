@@ -28,6 +28,8 @@ CONNECTIONS = (1, 32, 128)
 SOCKETS = 500
 IDLE = 2000
 BULK = 1024**3
+#: All requests are one person's. They are counted all the same.
+NO_LIMIT = {"person_rate": 1e9}
 CORES = sorted(os.sched_getaffinity(0))
 
 
@@ -84,7 +86,7 @@ class Bench:
     def _add_gateways(self):
         """Two gateways for one server and one node: with and without the express way."""
         for name, express in (("gateway", True), ("gateway, consumers only", False)):
-            gateway = self.site.another_gateway(express=express)
+            gateway = self.site.another_gateway(express=express, limits=NO_LIMIT)
             self.subjects.append(Subject(name, gateway.port, gateway.pid, gateway.stop))
 
     def request(self, what="", method="GET", more="", opened=None):

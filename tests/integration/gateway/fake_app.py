@@ -73,6 +73,11 @@ class App:
             await asyncio.sleep(0)
         await watcher
 
+    async def on_many(self, scope, receive, send) -> None:
+        await begin_answer(send, 200, [])
+        for number in range(40):
+            await send_chunk(send, b"x" * 65536, last=number == 39)
+
     async def on_hang(self, scope, receive, send) -> None:
         self.first_bytes.set()
         await self._note_disconnect(receive)
