@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import httpx
 import msgspec
@@ -43,9 +43,14 @@ class Open(Protocol):
         """End now."""
 
 
-class _Remembered(NamedTuple):
-    grant: Grant
-    expires: float
+class Remembered:
+    """A grant, and until when it is good by the monotonic clock; 0.0 once it was dropped."""
+
+    __slots__ = ("expires", "grant")
+
+    def __init__(self, grant: Grant, expires: float) -> None:
+        self.grant = grant
+        self.expires = expires
 
 
 def http_ask(client: httpx.AsyncClient, credential: Callable[[], str]) -> Ask:
@@ -77,7 +82,7 @@ class Access:
         self._patience = patience
         self._max_ttl = max_ttl
         self._grace = grace
-        self._remembered: dict[AccessQuestion, _Remembered] = {}
+        self._remembered: dict[AccessQuestion, Remembered] = {}
         self._asking: dict[AccessQuestion, asyncio.Task[_Answered]] = {}
         self._open: dict[AccessQuestion, dict[Open, Grant]] = {}
         self._open_of: dict[str, int] = {}
@@ -92,10 +97,18 @@ class Access:
     def known(self, question: AccessQuestion) -> Grant | None:
         """Return the grant if it is remembered and still good; costs no round trip."""
         remembered = self._remembered.get(question)
-        if remembered is not None and remembered.expires > time.monotonic():
+        return remembered.grant if remembered is not None and self.holds(remembered) else None
+
+    def find(self, question: AccessQuestion) -> Remembered | None:
+        """Return what is remembered, good or not; ``holds`` says so, now and later."""
+        return self._remembered.get(question)
+
+    def holds(self, remembered: Remembered) -> bool:
+        """Return whether the grant is still good."""
+        if remembered.expires > time.monotonic():
             self.hits += 1
-            return remembered.grant
-        return None
+            return True
+        return False
 
     def was_granted(self, question: AccessQuestion) -> bool:
         """Return whether it was granted lately, though perhaps too long ago to pass."""
@@ -160,7 +173,7 @@ class Access:
             if answer.status == 200 and answer.grant is not None:
                 self._remember(question, answer.grant, min(answer.ttl, self._max_ttl))
             else:
-                self._remembered.pop(question, None)
+                self.forget(question)
         return answer, generation
 
     def _within_grace(self, question: AccessQuestion, away: ServerAway) -> AccessAnswer:
@@ -175,14 +188,16 @@ class Access:
         return AccessAnswer(200, grant=remembered.grant)
 
     def _remember(self, question: AccessQuestion, grant: Grant, ttl: float) -> None:
-        self._remembered.pop(question, None)
+        self.forget(question)
         while len(self._remembered) >= MAX_REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[question] = _Remembered(grant, time.monotonic() + ttl)
+            self.forget(next(iter(self._remembered)))
+        self._remembered[question] = Remembered(grant, time.monotonic() + ttl)
 
     def forget(self, question: AccessQuestion) -> None:
         """Ask the server next time; what is open stays open."""
-        self._remembered.pop(question, None)
+        remembered = self._remembered.pop(question, None)
+        if remembered is not None:
+            remembered.expires = 0.0
 
     # --- what is open ----------------------------------------------------------------------------
 
@@ -231,7 +246,7 @@ class Access:
         self._generation += 1
         for question, remembered in list(self._remembered.items()):
             if matches(question, remembered.grant):
-                del self._remembered[question]
+                self.forget(question)
         ended = 0
         for question, held in list(self._open.items()):
             for thing, grant in list(held.items()):
@@ -244,7 +259,8 @@ class Access:
     def clear(self) -> None:
         """Forget all answers, because revocations may have been missed."""
         self._generation += 1
-        self._remembered.clear()
+        for question in list(self._remembered):
+            self.forget(question)
         self.on_clear()
 
     async def recheck(self) -> None:

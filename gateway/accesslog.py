@@ -28,7 +28,9 @@ class AccessLog:
     ) -> None:
         """Note one finished request; ``what`` is its method and its path without the query."""
         method, raw_path = what
-        path = raw_path.decode("ascii", "backslashreplace").replace('"', "%22")
+        path = raw_path.decode("ascii", "backslashreplace")
+        if '"' in path:
+            path = path.replace('"', "%22")
         self._lines.append(
             f'{self._now()} {client} {user or "-"} "{method} {path}" {status} {seconds:.3f}\n'
         )

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from . import pages
-from .access import Access, ServerAway
+from .access import Access, Remembered, ServerAway
 from .config import Config
 from .entry import Entry
 from .forwarding import (
@@ -53,6 +53,25 @@ class Admitted(NamedTuple):
     sender: Sender
     question: AccessQuestion
     grant: Grant
+
+
+class Passed:
+    """By what a request passed, for the next one of its connection that is like it.
+
+    ``fields``: what its fields became for an app that wants ``inject``; its user keeps it here.
+    """
+
+    __slots__ = ("admitted", "fields", "inject", "method", "place", "remembered")
+
+    def __init__(
+        self, method: str, place: Place, admitted: Admitted, remembered: Remembered
+    ) -> None:
+        self.method = method
+        self.place = place
+        self.admitted = admitted
+        self.remembered = remembered
+        self.inject: tuple[Header, ...] | None = None
+        self.fields = b""
 
 
 class TurnedAway(Exception):
@@ -129,23 +148,52 @@ class Gate:
         grant = self._access.known(question) or await self._asked(scope, sender, path, question)
         return self._admitted(scope, Admitted(path, sent, sender, question, grant))
 
-    def remembered(self, scope: Scope, sent: Sent) -> Admitted | None:
-        """Return what the request may reach if no one must be asked; ``None`` is for ``admit``."""
+    def remembered(self, scope: Scope, sent: Sent, last: Passed | None = None) -> Passed | None:
+        """Return what the request may reach if no one must be asked; ``None`` is for ``admit``.
+
+        ``last``: what this returned for the request before it on the same connection. Where
+        method, fields and app are the same, only address, grant and limits are looked at again.
+        """
         try:
-            sender = self.sender(scope, sent)
-            place = self.place(sender)
-            path = self._path(scope, place)
-            question = self._question(scope, path, sent, place)
-            grant = self._access.known(question)
-            if grant is None:
-                return None
-            return self._admitted(scope, Admitted(path, sent, sender, question, grant))
+            if last is not None and self._is_like(last, scope, sent):
+                if not self._access.holds(last.remembered):
+                    return None
+                self._note(scope, last.admitted)
+                return last
+            return self._looked_up(scope, sent)
         except TurnedAway:
             return None
+
+    def _is_like(self, last: Passed, scope: Scope, sent: Sent) -> bool:
+        admitted = last.admitted
+        return (
+            admitted.sent is sent
+            and last.method == scope["method"]
+            and self._path(scope, last.place) == admitted.path
+            # Else the query may hold a token, and it alone.
+            and (sent.bearer is not None or bool(admitted.question.sessions))
+            and last.remembered.expires > 0
+        )
+
+    def _looked_up(self, scope: Scope, sent: Sent) -> Passed | None:
+        sender = self.sender(scope, sent)
+        place = self.place(sender)
+        path = self._path(scope, place)
+        question = self._question(scope, path, sent, place)
+        found = self._access.find(question)
+        if found is None or not self._access.holds(found):
+            return None
+        admitted = Admitted(path, sent, sender, question, found.grant)
+        return Passed(scope["method"], place, self._admitted(scope, admitted), found)
 
     def _admitted(self, scope: Scope, admitted: Admitted) -> Admitted:
         if admitted.grant.token is None or admitted.question.bearer is None:
             self._check_origin(scope, admitted.sent, admitted.sender)
+        self._note(scope, admitted)
+        return admitted
+
+    def _note(self, scope: Scope, admitted: Admitted) -> None:
+        """Count a request of a person's; raises ``TurnedAway`` where it is one too many."""
         user = admitted.grant.user
         try:
             self._limits.person(user, self._access.open_of(user))
@@ -153,7 +201,6 @@ class Gate:
             raise _told(over) from over
         if self.on_admitted is not None and scope["client"] is None:
             self.on_admitted(admitted)
-        return admitted
 
     def _path(self, scope: Scope, place: Place) -> AppPath:
         """Return the app that is asked for."""

@@ -6,6 +6,7 @@ A few integers that are added to; nothing here costs a request more than that.
 import asyncio
 import os
 import resource
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,11 +54,7 @@ class Metrics:
             self.failed += 1
         if status != 101:  # how long a WebSocket was open says nothing about speed
             self._seconds += seconds
-            for number, bound in enumerate(BUCKETS):
-                if seconds <= bound:
-                    self._buckets[number] += 1
-                    return
-            self._buckets[-1] += 1
+            self._buckets[bisect_left(BUCKETS, seconds)] += 1
 
     def text(self, access: Access, traffic: Traffic, limits: Limits) -> str:
         """Return all of it."""

@@ -9,7 +9,7 @@ from .. import pages
 from ..answers import own_answer
 from ..core import Gateway
 from ..forwarding import BadRequest, framing_of, serialize_head
-from ..gate import TurnedAway
+from ..gate import Passed, TurnedAway
 from ..limits import Door, Upload
 from ..limits.host import watch_peer
 from ..pages import Page
@@ -32,6 +32,8 @@ class Connection(HttpToolsProtocol):
         self.gateway: Gateway = self.app_state["gateway"]
         self._express = self.gateway.config.express
         self._exchange: Exchange | None = None
+        self._passed: Passed | None = None  # by what the last request passed
+        self._paused = False  # for the exchange's sake; uvicorn keeps its own account
         self._held = b""  # what came behind the request under way
         self._parsing = False  # uvicorn is in the middle of a message
         self._head_bytes = -1  # of a head that is not whole; -1 if there is none
@@ -96,10 +98,10 @@ class Connection(HttpToolsProtocol):
             "headers": head.fields.sent.headers,
             "client": self.client,
         }
-        admitted = self.gateway.gate.remembered(scope, head.fields.sent)
-        if admitted is None:
+        passed = self._passed = self.gateway.gate.remembered(scope, head.fields.sent, self._passed)
+        if passed is None:
             return False
-        self._exchange = Exchange(self, head, admitted, data)
+        self._exchange = Exchange(self, head, passed, data)
         self._exchange.begin()
         return True
 
@@ -201,19 +203,28 @@ class Connection(HttpToolsProtocol):
         """Keep what came behind the request under way, and read no more until that is answered."""
         if data:
             self._held += data
-            self.transport.pause_reading()
+            self.pause()
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        self._paused = True
+        self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on, unless something is held."""
-        if not self._held and not self.transport.is_closing():
+        if self._paused and not self._held and not self.transport.is_closing():
+            self._paused = False
             self.transport.resume_reading()
 
     def fall_through(self, data: bytes) -> None:
         """Leave a request to uvicorn of which nothing was answered and no app has seen a byte."""
         self._exchange = None
+        self._feed(data + self._take_held())
+
+    def _take_held(self) -> bytes:
         held, self._held = self._held, b""
-        self.transport.resume_reading()
-        self._feed(data + held)
+        self.resume()
+        return held
 
     def answered(self, *, last: bool) -> None:
         """The exchange has ended: go on to the next request, or close."""
@@ -225,10 +236,10 @@ class Connection(HttpToolsProtocol):
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._wait_for_request()
-        if self._held:
-            held, self._held = self._held, b""
-            self.transport.resume_reading()
-            self.data_received(held)
+        if self._paused:
+            held = self._take_held()
+            if held:
+                self.data_received(held)
 
     # One timer for many requests: to set one anew for each would cost more than all else here.
 

@@ -12,16 +12,17 @@ from ..answers import own_answer
 from ..forwarding import (
     BadRequest,
     chunk,
-    head_to_app,
+    fields_to_app,
     header,
     is_repeatable,
+    may_hold_token,
     serialize_head,
     target_of,
     to_client,
 )
-from ..gate import Admitted, TurnedAway
+from ..gate import Passed, TurnedAway
 from ..pages import Page
-from ..upstream import AppResponse, AppUnreachable, Splice
+from ..upstream import AppResponse, AppUnreachable, PlainHead, Splice, plain_head
 from .head import SWITCH, Head
 from .socket import Socket
 
@@ -38,21 +39,22 @@ class Exchange:
 
     __slots__ = (
         "_admitted", "_again", "_began", "_client", "_coded", "_connecting", "_data", "_head",
-        "_key", "_response", "_status", "_stream", "_turns", "_unsent", "_waiting", "last",
+        "_key", "_passed", "_response", "_status", "_stream", "_turns", "_unsent", "_waiting", "last",
     )  # fmt: skip
 
-    def __init__(self, client: "Connection", head: Head, admitted: Admitted, data: bytes) -> None:
+    def __init__(self, client: "Connection", head: Head, passed: Passed, data: bytes) -> None:
         self._began = time.monotonic()
         self._client = client
         self._head = head
-        self._admitted = admitted
+        self._passed = passed
+        admitted = self._admitted = passed.admitted
         self._key = admitted.grant.node, admitted.grant.app_id
         self._data = data  # the request as it came, as long as it may have to begin again
         self._unsent = head.fields.length  # bytes of the body that have not come yet
         self._again = is_repeatable(head.method) and len(data) >= head.size + self._unsent
         self._stream: Splice | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._response = AppResponse(head.method.encode(), upgrade=bool(head.fields.websocket))
+        self._response: AppResponse | None = None  # once the first of it came, in pieces
         self._status = 0
         self._coded = False  # the answer goes out in chunks
         self.last = False  # close after this one
@@ -111,34 +113,42 @@ class Exchange:
             self._client.gateway.pool.discard(self._key, stream)
             self._fall_through()
             return
-        whole = head.size + head.fields.length
-        data, behind = self._data[:whole], self._data[whole:]
-        self._data = data if self._again else b""
-        self._unsent = whole - len(data)
+        data, size = self._data, head.size
         self._stream, stream.receiver = stream, self
-        stream.write(request + data[head.size :])
+        if len(data) == size:  # a head alone, as of nearly all requests
+            if not self._again:
+                self._data = b""
+            stream.write(request)
+        else:
+            whole = size + head.fields.length
+            behind, data = data[whole:], data[:whole]
+            self._data = data if self._again else b""
+            self._unsent = whole - len(data)
+            stream.write(request + data[size:])
+            self._client.hold(behind)
         if self._unsent:
             self._client.body_comes()
         self._client.resume()
-        self._client.hold(behind)
 
     def _request(self, stream: Splice) -> bytes:
-        head = self._head
+        head, passed = self._head, self._passed
+        if passed.inject is not stream.inject:
+            passed.fields = fields_to_app(
+                head.fields.sent, self._admitted.sender, stream.inject, head.fields.own
+            )
+            passed.inject = stream.inject
+        if not stream.strip and not may_hold_token(head.query):
+            return head.first + passed.fields
         strip = stream.stripped(self._admitted.path.prefix)
-        return head_to_app(
-            b"%b %b HTTP/1.1" % (head.method.encode(), target_of(head.path, head.query, strip)),
-            head.fields.sent,
-            sender=self._admitted.sender,
-            inject=stream.inject,
-            own=head.fields.own,
-        )
+        target = target_of(head.path, head.query, strip)
+        return b"%b %b HTTP/1.1%b" % (head.method.encode(), target, passed.fields)
 
     def from_client(self, data: bytes) -> None:
         """Take more from the browser: the body's rest, or what is behind it."""
         if self._connecting is not None:
             self._data += data
             if len(self._data) > MAX_EARLY:
-                self._client.transport.pause_reading()
+                self._client.pause()
             return
         part = data[: self._unsent]
         self._unsent -= len(part)
@@ -155,7 +165,7 @@ class Exchange:
                 self._client.answered(last=self.last)
 
     def app_full(self) -> None:
-        self._client.transport.pause_reading()
+        self._client.pause()
 
     def app_ready(self) -> None:
         self._client.resume()
@@ -163,29 +173,61 @@ class Exchange:
     # --- from the app ----------------------------------------------------------------------------
 
     def from_app(self, data: bytes) -> None:
-        response, began = self._response, self._response.started
+        response = self._response
+        if response is None:
+            if self._take_whole(data):
+                return
+            response = self._response = self._expect()
+        began = response.started
         try:
             response.feed(data)
             if not response.started:
                 return
             body = response.take()
-            head = b"" if began else self._begin_answer()
+            head = b"" if began else self._begin_answer(response)
         except (AppUnreachable, BadRequest) as error:
             self._fail(str(error))
             return
         if response.switched:
-            self._switch(head)
+            self._switch(head, response.rest)
             return
-        self._pass(head, body)
+        self._pass(response, head, body)
 
-    def _pass(self, head: bytes, body: bytes) -> None:
-        complete = self._response.complete
+    def _expect(self) -> AppResponse:
+        return AppResponse(self._head.method.encode(), upgrade=bool(self._head.fields.websocket))
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Pass on a plain answer that came all at once, as most do; returns whether it is one."""
+        if self._head.fields.websocket or self._head.method == "HEAD" or self.last:
+            return False
+        plain = plain_head(data)
+        if plain is None or len(data) != plain.size + plain.length:
+            return False
+        self._client.transport.write(self._plain(plain) + data[plain.size :])
+        self._status = plain.status
+        self._end_stream(keep=plain.keep_alive and not self._unsent)
+        self._close()
+        return True
+
+    def _plain(self, plain: PlainHead) -> bytes:
+        """Return the head of such an answer, as the browser gets it."""
+        prefix = self._admitted.path.prefix
+        strip = self._stream.stripped(prefix) if self._stream is not None else b""
+        sent = plain.as_sent
+        if sent[0] != prefix or sent[1] != strip:
+            fields = to_client(plain.headers, prefix, plain.status, strip)
+            sent = plain.as_sent = prefix, strip, serialize_head(_STATUS[plain.status], fields)
+        return sent[2]
+
+    def _pass(self, response: AppResponse, head: bytes, body: bytes) -> None:
+        complete = response.complete
         if self._coded:
             body = chunk(body, last=complete)
         if head or body:
             self._client.transport.write(head + body if head else body)
         if complete:
-            self._finish()
+            self._end_stream(keep=response.keep_alive and not self._unsent)
+            self._close()
         elif body and not self._turns.take(self._admitted.grant.user):
             self._pause_stream()
 
@@ -201,14 +243,13 @@ class Exchange:
         stream.pause_reading()
         self._turns.wait(self._admitted.grant.user, go_on)
 
-    def _begin_answer(self) -> bytes:
+    def _begin_answer(self, response: AppResponse) -> bytes:
         """Return the head of the answer; raises ``AppUnreachable`` if it cannot be passed on."""
-        response = self._response
         prefix = self._admitted.path.prefix
         strip = self._stream.stripped(prefix) if self._stream is not None else b""
         fields = to_client(response.headers, prefix, response.status, strip)
         if response.status == 101:
-            if not response.switched or not self._is_agreed():
+            if not self._is_agreed(response):
                 raise AppUnreachable("The app’s answer to the WebSocket is not valid.")
             fields += SWITCH
         elif not header(fields, b"content-length"):
@@ -221,31 +262,28 @@ class Exchange:
         self._status = response.status
         return head
 
-    def _is_agreed(self) -> bool:
-        agreed = header(self._response.headers, b"sec-websocket-accept")
+    def _is_agreed(self, response: AppResponse) -> bool:
+        agreed = header(response.headers, b"sec-websocket-accept")
         return agreed == accept_key(self._head.fields.websocket.decode()).encode()
 
     def app_ended(self) -> None:
         """The app closed the connection: the end of its answer, or of an idle connection."""
-        stream, response = self._stream, self._response
+        stream = self._stream
         if stream is None:
             return
-        if not response.touched and stream.uses and self._again:
+        if self._response is None and stream.uses and self._again:
             self._end_stream()
             self._fall_through()  # the app had closed it before it saw the request
             return
+        response = self._response or self._expect()
         try:
             response.feed_eof()
         except AppUnreachable as error:
             self._fail(str(error))
             return
-        self._pass(b"", b"")
+        self._pass(response, b"", b"")
 
     # --- the end ---------------------------------------------------------------------------------
-
-    def _finish(self) -> None:
-        self._end_stream(keep=self._response.keep_alive and not self._unsent)
-        self._close()
 
     def _close(self) -> None:
         """The answer is out."""
@@ -304,7 +342,7 @@ class Exchange:
         if self._stream is not None:
             self._stream.resume_reading()
 
-    def _switch(self, head: bytes) -> None:
+    def _switch(self, head: bytes, rest: bytes) -> None:
         """Both have agreed on a WebSocket: pass bytes from here on."""
         assert self._stream is not None
         client, stream, self._stream = self._client, self._stream, None
@@ -312,7 +350,7 @@ class Exchange:
         client.transport.write(head)
         self._release()
         socket = Socket(client.gateway, self._admitted, stream, self._head.path)
-        early = (client.leave(), self._response.rest)
+        early = (client.leave(), rest)
         socket.begin(client.transport, client.server_state, early)
 
     def _cancel(self) -> None:

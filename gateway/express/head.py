@@ -4,13 +4,9 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from ..forwarding import BadRequest, Header, Headers, Sent, framing_of, header, read_fields
+from ..forwarding import BadRequest, Header, Sent, framing_of, header, plain_fields, read_fields
 
 _FIRST = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$-~]*) HTTP/1\.1\r\n")
-_NAME = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
-_FIELDS = re.compile(rb"(?:" + _NAME + rb":" + _VALUE + rb"\r\n)+")
-_FIELD = re.compile(rb"(" + _NAME + rb"):(" + _VALUE + rb")\r\n")
 SWITCH: tuple[Header, ...] = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"))
 #: As in ``forwarding.request``: the same few blocks come over and over; no large one is kept.
 _KEPT, _KEPT_BYTES = 1024, 4096
@@ -29,8 +25,9 @@ class Fields(NamedTuple):
 
 
 class Head(NamedTuple):
-    """``size``: bytes of the head as a whole."""
+    """``first``: the line it begins with. ``size``: bytes of the head as a whole."""
 
+    first: bytes
     method: str
     path: bytes
     query: bytes
@@ -49,16 +46,14 @@ def read_head(data: bytes) -> Head | None:
     if fields is None or (fields.websocket and first[1] != b"GET"):
         return None
     path, _, query = first[2].partition(b"?")
-    return Head(first[1].decode(), path, query, fields, end + 4)
+    return Head(first[0][:-2], first[1].decode(), path, query, fields, end + 4)
 
 
 def _read_block(block: bytes) -> Fields | None:
     """Return what a block of header fields says; ``None`` if it is for uvicorn to judge."""
-    if _FIELDS.fullmatch(block) is None:
+    headers = plain_fields(block)
+    if headers is None:
         return None
-    headers: Headers = [
-        (name.lower(), value.strip(b" \t")) for name, value in _FIELD.findall(block)
-    ]
     try:
         sent, framing = read_fields(headers), framing_of(headers)
     except BadRequest:

@@ -25,11 +25,13 @@ from .paths import (
     check_path,
     is_project_path,
     local_path,
+    may_hold_token,
     parse_app_path,
     split_query,
     target_of,
 )
-from .request import Sent, head_to_app, read_fields
+from .plain import plain_fields
+from .request import Sent, fields_to_app, head_to_app, read_fields
 from .sender import UNIX, Proxies, Said, Sender, said_of
 from .types import BadRequest, Header, Headers
 
@@ -59,6 +61,7 @@ __all__ = [
     "chunk",
     "close_frame",
     "cookies_of",
+    "fields_to_app",
     "forwarded_fields",
     "framing_of",
     "head_to_app",
@@ -67,7 +70,9 @@ __all__ = [
     "is_project_path",
     "is_repeatable",
     "local_path",
+    "may_hold_token",
     "parse_app_path",
+    "plain_fields",
     "read_fields",
     "said_of",
     "same_origin",

@@ -46,6 +46,7 @@ _UNLESS_SAID = (
 )
 _BOUND = frozenset((b"set-cookie", b"service-worker-allowed"))
 _NOT_TO_CLIENT = _HOP_BY_HOP | _WHOLE_HOST
+_LOOKED_AT = _NOT_TO_CLIENT | _BOUND | {b"location"}
 
 
 def check_headers(headers: Headers) -> int:
@@ -177,9 +178,11 @@ def to_client(headers: Headers, prefix: bytes, status: int = 200, strip: bytes =
     out: Headers = []
     for original, value in headers:
         name = original.lower()
-        if name in named or name in _NOT_TO_CLIENT:
+        if name not in _LOOKED_AT and not named:
+            out.append((name, value))
+        elif name in named or name in _NOT_TO_CLIENT:
             continue
-        if name in _BOUND:
+        elif name in _BOUND:
             bound = _bound_to_path(name, value, prefix)
             if bound is not None:
                 out.append((name, bound))

@@ -34,8 +34,10 @@ class AppPath(NamedTuple):
 
 def parse_app_path(raw_path: bytes) -> AppPath | None:
     """Return the app that ``raw_path`` (still percent-encoded) names, or ``None``."""
-    # Pages ask for the same few addresses over and over; long ones are not kept.
-    return _kept_app_path(raw_path) if len(raw_path) <= _KEPT_BYTES else _app_path(raw_path)
+    # The three names say it all, and are those of few apps; long ones are not kept.
+    after = raw_path.find(b"/", raw_path.find(b"/", raw_path.find(b"/", 1) + 1) + 1) + 1
+    names = raw_path[:after] if after else raw_path
+    return _kept_app_path(names) if len(names) <= _KEPT_BYTES else _app_path(names)
 
 
 def _app_path(raw_path: bytes) -> AppPath | None:
@@ -61,13 +63,18 @@ def check_path(raw_path: bytes) -> None:
         raise BadRequest("The address holds a part that is not allowed.")
 
 
+def may_hold_token(query: bytes) -> bool:
+    """Return whether the query could hold an API token of ours."""
+    return _QUERY_TOKEN in query
+
+
 def split_query(query: bytes) -> tuple[str | None, bytes]:
     """Return our API token in ``?token=``, if there is one, and the query without it.
 
     Jupyter's clients send it that way where they open a WebSocket. Any other ``token`` is the
     app's own and stays.
     """
-    if _QUERY_TOKEN not in query:
+    if not may_hold_token(query):
         return None, query
     parts = query.split(b"&")
     ours = [part for part in parts if part.startswith(_QUERY_TOKEN)]

@@ -73,8 +73,14 @@ def head_to_app(
     ``own`` are the fields that frame this request, or make it a handshake. Raises ``BadRequest``
     if a value would end its line.
     """
-    make = _kept_head if sent.size <= KEPT_BYTES else _head
-    return first + make(sent, sender, inject, own)
+    return first + fields_to_app(sent, sender, inject, own)
+
+
+def fields_to_app(
+    sent: Sent, sender: Sender, inject: tuple[Header, ...], own: tuple[Header, ...]
+) -> bytes:
+    """Return all of the head that follows its first line; see ``head_to_app``."""
+    return (_kept_head if sent.size <= KEPT_BYTES else _head)(sent, sender, inject, own)
 
 
 def _head(sent: Sent, sender: Sender, inject: tuple[Header, ...], own: tuple[Header, ...]) -> bytes:

@@ -6,8 +6,19 @@ ones of each app.
 
 from .connect import by_socket, by_tls
 from .errors import AppRefused, AppUnreachable
+from .plain import PlainHead, plain_head
 from .pool import Pool
 from .response import AppResponse
 from .splice import Splice
 
-__all__ = ["AppRefused", "AppResponse", "AppUnreachable", "Pool", "Splice", "by_socket", "by_tls"]
+__all__ = [
+    "AppRefused",
+    "AppResponse",
+    "AppUnreachable",
+    "PlainHead",
+    "Pool",
+    "Splice",
+    "by_socket",
+    "by_tls",
+    "plain_head",
+]

@@ -9,12 +9,14 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
 from compute_agent.protocol import PASSED, UPGRADE, Inject, Refusal
 
+from ..forwarding import Header
 from .errors import AppRefused, AppUnreachable
 from .splice import Splice
 
@@ -177,13 +179,18 @@ def _begun(stream: Splice, answer: _Answer) -> Splice:
     """Return the connection with what the agent said of it."""
     stream.unread(answer.rest)
     try:
-        inject = msgspec.json.decode(answer.fields.get(b"aen-inject", b"{}"), type=Inject)
+        stream.inject, stream.strip = _injected(answer.fields.get(b"aen-inject", b"{}"))
     except (msgspec.DecodeError, ValueError):
         stream.abort()
         raise AppUnreachable("The node did not answer as a node does.") from None
-    stream.inject = tuple(
+    return stream
+
+
+@lru_cache(256)  # all connections of an app have one and the same, which is known by that
+def _injected(text: bytes) -> tuple[tuple[Header, ...], bool]:
+    inject = msgspec.json.decode(text, type=Inject)
+    fields = tuple(
         (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in inject.headers.items()
     )
-    stream.strip = inject.strip
-    return stream
+    return fields, inject.strip

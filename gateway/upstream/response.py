@@ -4,6 +4,7 @@ import httptools
 
 from ..forwarding import Headers, header
 from .errors import AppUnreachable
+from .plain import PlainHead, plain_head
 
 #: Bytes read of an answer, interim ones included, until its head is whole.
 MAX_HEAD = 512 * 1024
@@ -18,11 +19,11 @@ class AppResponse:
 
     __slots__ = (
         "_delimited", "_extra", "_head_only", "_keep_alive", "_left", "_parser", "_room", "_upgrade",
-        "chunks", "complete", "headers", "rest", "started", "status", "switched", "touched",
+        "chunks", "complete", "headers", "plain", "rest", "started", "status", "switched", "touched",
     )  # fmt: skip
 
     def __init__(self, method: bytes, *, upgrade: bool = False) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = None
         self._head_only = method == b"HEAD"
         self._upgrade = upgrade
         self._delimited = False
@@ -32,6 +33,8 @@ class AppResponse:
         self._keep_alive = False
         self.status = 0
         self.headers: Headers = []
+        #: The head, if it needed no parser; it may be that of many answers.
+        self.plain: PlainHead | None = None
         self.chunks: list[bytes] = []
         self.started = False
         self.complete = False
@@ -41,14 +44,43 @@ class AppResponse:
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the app; raises ``AppUnreachable`` if they are no HTTP response."""
-        self.touched = True
+        if not self.touched:
+            self.touched = True
+            if not self._upgrade and self._begin_plain(data):
+                return
+        if self._left:
+            self._pass(data)
+        elif self.plain is not None:
+            self._extra = True
+        else:
+            self._parse(data)
+
+    def _begin_plain(self, data: bytes) -> bool:
+        """Take what a head comes with that needs no parser; returns whether it is one."""
+        plain = plain_head(data)
+        if plain is None:
+            return False
+        self.plain = plain
+        self.status = plain.status
+        self.headers = plain.headers
+        self._keep_alive = plain.keep_alive
+        self.started = self._delimited = True
+        self._left = 0 if self._head_only else plain.length
+        self.complete = not self._left
+        if len(data) > plain.size:
+            if self._left:
+                self._pass(data[plain.size :])
+            else:
+                self._extra = True
+        return True
+
+    def _parse(self, data: bytes) -> None:
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
         if not self.started:
             self._room -= len(data)
             if self._room < 0:
                 raise AppUnreachable("The app’s answer has a head larger than can be passed on.")
-        if self._left:
-            self._pass(data)
-            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as switch:
@@ -105,6 +137,7 @@ class AppResponse:
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        assert self._parser is not None
         status = self._parser.get_status_code()
         if self.complete or (100 <= status < 200 and not (status == 101 and self._upgrade)):
             return  # interim answers are for us alone

@@ -37,6 +37,7 @@ class Splice(asyncio.Protocol):
         self._writers: list[asyncio.Future[None]] = []
         self._read_paused = False
         self._write_paused = False
+        self._held_back = False  # by its receiver
         self.ended = False
         self.receiver: Receiver | None = None
         self.inject: tuple[Header, ...] = ()
@@ -158,10 +159,12 @@ class Splice(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         if not self.ended:
+            self._held_back = True
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if not self.ended:
+        if self._held_back and not self.ended:
+            self._held_back = False
             self.transport.resume_reading()
 
     @property
