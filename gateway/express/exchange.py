@@ -29,7 +29,7 @@ from .socket import Socket
 if TYPE_CHECKING:
     from .connection import Connection
 
-#: Bytes kept of a request whose connection to the app is still being made.
+#: Bytes kept of a request that waits for its turn, or for a connection to the app.
 MAX_EARLY = 256 * 1024
 _STATUS = {status: line.rstrip() for status, line in STATUS_LINE.items()}
 
@@ -69,13 +69,11 @@ class Exchange:
             self._go()
             return
         self._waiting = True
-        self._client.transport.pause_reading()
         self._turns.wait(self._admitted.grant.user, self._go_later)
 
     def _go_later(self) -> None:
         if self._waiting:
             self._waiting = False
-            self._client.transport.resume_reading()
             self._go()
 
     def _go(self) -> None:
@@ -145,7 +143,7 @@ class Exchange:
 
     def from_client(self, data: bytes) -> None:
         """Take more from the browser: the body's rest, or what is behind it."""
-        if self._connecting is not None:
+        if self._connecting is not None or self._waiting:
             self._data += data
             if len(self._data) > MAX_EARLY:
                 self._client.pause()

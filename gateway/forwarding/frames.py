@@ -24,6 +24,8 @@ class Frames:
         if self._left >= len(data):
             self._left -= len(data)
             return
+        if not (self._left or self._start) and _is_one(data):
+            return
         if self._start:
             data, self._start = self._start + data, b""
         position, self._left = self._left, 0
@@ -36,6 +38,11 @@ class Frames:
                 self.closed = True
             position += size
         self._left = position - len(data)
+
+
+def _is_one(data: bytes) -> bool:
+    """Return whether ``data`` is a single short frame, as most pieces are, and no close."""
+    return len(data) > 1 and len(data) == data[1] + 2 < 128 and data[0] & 0x0F != _CLOSE
 
 
 def _frame_size(data: bytes, at: int) -> int:

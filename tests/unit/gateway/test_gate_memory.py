@@ -6,8 +6,11 @@ import pytest
 
 from gateway.access import Access
 from gateway.config import Config
+from gateway.entry import Entry
 from gateway.forwarding import read_fields
 from gateway.gate import Gate
+from gateway.limits import Limits, Settings
+from gateway.limits.limits import BURST_SECONDS
 from gateway.protocol import AccessAnswer, AccessQuestion, Grant, Revoke
 
 FIELDS = [(b"host", b"127.0.0.1"), (b"cookie", b"aen_gateway=s-1")]
@@ -34,7 +37,10 @@ def access():
 @pytest.fixture
 def gate(access):
     local = "http://127.0.0.1:1"
-    return Gate(Config("0" * 32, local, local, local, "", ""), access, None)
+    config = Config("0" * 32, local, local, local, "", "")
+    return Gate(
+        config, access, None, Entry(config), Limits(Settings(person_rate=3 / BURST_SECONDS))
+    )
 
 
 @pytest.fixture
@@ -82,3 +88,8 @@ def test_each_address_is_looked_at(gate, sent, last, path):
 
 def test_other_fields_are_read_anew(gate, last):
     assert gate.remembered(scope(), read_fields(FIELDS[:1]), last) is None
+
+
+def test_a_persons_rate_counts_these_requests_too(gate, sent, last):
+    passed = [gate.remembered(scope(), sent, last) for _ in range(3)]
+    assert passed == [last, last, None]
