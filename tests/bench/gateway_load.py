@@ -108,9 +108,9 @@ async def reach(tally, count, seconds=60):
                 raise RuntimeError(f"It was answered {tally[1]!r}.")
 
 
-async def rate(kind, port, request, count, seconds, cpu=lambda: 0.0):
+async def rate(kind, port, requests, count, seconds, cpu=lambda: 0.0):
     """Return answers a second to all connections together, and seconds of ``cpu`` for each."""
-    transports, tally = await open_all(kind, port, [request], count)
+    transports, tally = await open_all(kind, port, requests, count)
     await reach(tally, 5 * count)  # warm up; not counted
     before, spent, began = tally[0], cpu(), time.perf_counter()
     await asyncio.sleep(seconds)
@@ -158,6 +158,39 @@ class Bulk(asyncio.Protocol):
     def connection_lost(self, exc):
         if not self.done.done():
             self.done.set_exception(exc or ConnectionResetError("closed before the end"))
+
+
+class Slow(asyncio.Protocol):
+    """Asks, or sends a body, and reads nothing until it is told to end."""
+
+    def __init__(self, request, upload):
+        self.request, self.upload = request, upload
+
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.pause_reading()
+        transport.write(self.request)
+        self.resume_writing()
+
+    def resume_writing(self):
+        self.writable = True
+        while self.upload and self.writable:
+            self.transport.write(_PIECE[: self.upload])
+            self.upload -= len(_PIECE[: self.upload])
+
+    def pause_writing(self):
+        self.writable = False
+
+
+_PIECE = b"x" * 262_144
+
+
+async def held_up(port, request, upload, seconds):
+    """Keep a transfer waiting for ``seconds``: nobody reads what the app, or this end, sends."""
+    loop = asyncio.get_running_loop()
+    made = await loop.create_connection(lambda: Slow(request, upload), "127.0.0.1", port)
+    await asyncio.sleep(seconds)
+    made[0].abort()
 
 
 async def bulk(port, request, upload, expected):

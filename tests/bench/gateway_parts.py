@@ -1,17 +1,19 @@
 """The other processes of the gateway benchmark: ``app`` behind ``node``, both in one.
 
-``python gateway_parts.py APP_SOCKET APP_PORT NODE_SOCKET`` serves fixed answers on a Unix socket
+``python gateway_parts.py APP_SOCKET APP_PORT NODE_SOCKET [HOST PORT CERTIFICATES]`` serves fixed
+answers on a Unix socket
 and on a port, and passes connected sockets as a node's agent does, or splices with the agent's own
 byte forwarder.
 
-A request is answered with 1 KiB; ``…/bulk?N`` with N bytes; a body is read to its end first; a
-WebSocket echoes.
+A request is answered with 1 KiB; ``…/bulk?N`` with N bytes; a body is read to its end first, that of
+``…/stalled`` never; a WebSocket echoes.
 """
 
 import asyncio
 import os
 import re
 import socket
+import ssl
 import sys
 
 import uvloop
@@ -63,6 +65,9 @@ class App(asyncio.Protocol):
             self.rest = data[data.rindex(b"\r\n\r\n") + 4 :]
 
     def _upload(self, data):
+        if b"/stalled " in data[:200]:
+            self.transport.pause_reading()
+            return
         head, _, body = data.partition(b"\r\n\r\n")
         self.body = int(_LENGTH.search(head)[1]) - len(body)
         if not self.body:
@@ -151,13 +156,26 @@ class Node(asyncio.Protocol):
         link(client, upstream)
 
 
-async def main(app_socket, app_port, node_socket):
+def mutual_tls(host, place):
+    """Return an agent's context, made of the files in ``place``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(f"{place}/{host}.pem", f"{place}/{host}.key")
+    context.load_verify_locations(f"{place}/ca.pem")
+    return context
+
+
+async def main(app_socket, app_port, node_socket, host="", port="0", place=""):
     loop = asyncio.get_running_loop()
     servers = [  # kept: a server that nobody refers to is collected and closed
         await loop.create_unix_server(App, app_socket, backlog=4096),
         await loop.create_server(App, "127.0.0.1", int(app_port), backlog=4096),
         await loop.create_unix_server(lambda: Node(app_socket), node_socket, backlog=4096),
     ]
+    if host:
+        tls = mutual_tls(host, place)
+        far = await loop.create_server(lambda: Node(app_socket), host, int(port), ssl=tls)
+        servers.append(far)
     print("ready", flush=True)
     await asyncio.gather(*(server.serve_forever() for server in servers))
 

@@ -2,14 +2,15 @@
 
 Rounds of all take turns, so that the machine's mood is the same for each; tables have medians. The
 app does nothing but answer, so ratios to it are the worst that a proxy can look. Proxies have one
-processor, load, app and node the other. The gateway's requests are authorized by a session and go
-through a node; the peers authorize nothing and reach the app's own port.
+processor, load, app and node the other. The gateway's requests are authorized by sessions of many
+people, and their connections to the app come from a node; the peers authorize nothing and reach the
+app's own port.
 
-Run: ``python tests/bench/gateway_rate.py [rounds] [seconds] [small,echo,bulk,idle]``.
+Run: ``python tests/bench/gateway_rate.py [rounds] [seconds] [small,echo,bulk,slow,idle,hosts]``.
 """
 
+import asyncio
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -20,17 +21,34 @@ import uvloop
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "integration" / "gateway")]
 from gateway_fakes import Site, free_port  # noqa: E402
-from gateway_load import BROWSER, HANDSHAKE, Asker, Echoer, Idler, bulk, open_all, rate  # noqa: E402
+from gateway_hosts import OtherHost, Unavailable  # noqa: E402
+from gateway_load import (  # noqa: E402
+    BROWSER,
+    HANDSHAKE,
+    Asker,
+    Echoer,
+    Idler,
+    bulk,
+    held_up,
+    open_all,
+    rate,
+)
 from gateway_load import reach as reached  # noqa: E402
 from gateway_peers import Absent, chp, nginx  # noqa: E402
+from gateway_tables import medians, show_rate, table, times  # noqa: E402
 
 CONNECTIONS = (1, 32, 128)
 SOCKETS = 500
 IDLE = 2000
+#: Whose connections these are, in turn.
+PEOPLE = 128
 BULK = 1024**3
-#: All requests are one person's. They are counted all the same.
+#: On one connection all requests are one person's. They are counted all the same.
 NO_LIMIT = {"person_rate": 1e9}
 CORES = sorted(os.sched_getaffinity(0))
+
+
+SOCKET = HANDSHAKE + "Origin: http://127.0.0.1\r\n"
 
 
 class Subject:
@@ -61,8 +79,8 @@ class Bench:
     def __init__(self):
         self.site = Site()
         self.site.start_server()
-        self.apps = [self.site.open_app() for _ in range(3)]
-        self.opened = self.apps[0]
+        self.site.server.ttl = 600.0
+        self.people = [self.site.open_socket() for _ in range(PEOPLE)]
         self.port = free_port()
         command = [sys.executable, str(Path(__file__).with_name("gateway_parts.py"))]
         command += [str(self.site.directory / "app.sock"), str(self.port), str(self.site.node.path)]
@@ -89,8 +107,12 @@ class Bench:
             gateway = self.site.another_gateway(express=express, limits=NO_LIMIT)
             self.subjects.append(Subject(name, gateway.port, gateway.pid, gateway.stop))
 
+    def requests(self, what="", more="", people=None):
+        """Return the same request for each of the people."""
+        return [self.request(what, more=more, opened=one) for one in people or self.people]
+
     def request(self, what="", method="GET", more="", opened=None):
-        opened = opened or self.opened
+        opened = opened or self.people[0]
         head = f"{method} {opened.prefix}{what} HTTP/1.1\r\nHost: 127.0.0.1\r\n{BROWSER}"
         cookie = f"Cookie: mode=1; aen_gateway={opened.session}\r\n"
         return (head + more + cookie + "\r\n").encode()
@@ -104,16 +126,17 @@ class Bench:
 
     # --- what is measured ------------------------------------------------------------------------
 
-    def prime(self, subject):
+    def prime(self, subject, people=None):
         """Make a request, so that the sessions' grants are remembered, as they nearly always are."""
-        for opened in self.apps:
-            url = f"http://127.0.0.1:{subject.port}{opened.prefix}"
-            assert httpx.get(url, headers=opened.cookie, trust_env=False).status_code == 200
+        with httpx.Client(trust_env=False) as client:
+            for opened in people or self.people:
+                url = f"http://127.0.0.1:{subject.port}{opened.prefix}"
+                assert client.get(url, headers=opened.cookie).status_code == 200
 
-    def answers(self, subject, kind, request, connections, seconds):
+    def answers(self, subject, kind, requests, connections, seconds, people=None):
         """Return answers a second, and the proxy's microseconds of CPU for each."""
-        self.prime(subject)
-        measured = rate(kind, subject.port, request, connections, seconds, subject.cpu)
+        self.prime(subject, people)
+        measured = rate(kind, subject.port, requests, connections, seconds, subject.cpu)
         done, spent = uvloop.run(measured)
         return done, 1e6 * spent
 
@@ -125,15 +148,28 @@ class Bench:
         grown = subject.memory() - before if subject.pid else 0
         return (upload or expected) / seconds / 1e6, grown / 1e6
 
+    def grown(self, subject, request, upload, seconds=2.0):
+        """Return by how many MB the proxy grows while a transfer waits for who does not read."""
+        self.prime(subject)
+        before, most = subject.memory(), 0
+
+        async def watch():
+            nonlocal most
+            slow = asyncio.ensure_future(held_up(subject.port, request, upload, seconds))
+            while not slow.done():
+                most = max(most, subject.memory() - before)
+                await asyncio.sleep(0.05)
+
+        uvloop.run(watch())
+        return most / 1e6
+
     def idle(self, subject):
         """Return KB of memory for each idle WebSocket."""
         self.prime(subject)
         before = subject.memory()
 
         async def hold():
-            more = HANDSHAKE + "Origin: http://127.0.0.1\r\n"
-            # One app may have 1,024 at a time.
-            requests = [self.request("socket", more=more, opened=one) for one in self.apps]
+            requests = self.requests("socket", SOCKET)
             transports, tally = await open_all(Idler, subject.port, requests, IDLE)
             await reached(tally, IDLE)
             grown = subject.memory() - before
@@ -144,30 +180,7 @@ class Bench:
         return uvloop.run(hold())
 
 
-def medians(rounds, subjects, measure):
-    """Return for each subject the median of each figure, over rounds in which all take turns."""
-    rows = {subject: [] for subject in subjects}
-    for _ in range(rounds):
-        for subject in subjects:
-            rows[subject].append(measure(subject))
-    return {
-        subject: [statistics.median(column) for column in zip(*found, strict=True)]
-        for subject, found in rows.items()
-    }
-
-
-def table(title, columns, found, show):
-    print(f"\n{title}\n\n| | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
-    peer = next((row for subject, row in found.items() if "configurable" in subject.name), None)
-    for subject, row in found.items():
-        print(f"| {subject.name} | {' | '.join(show(row, peer))} |", flush=True)
-
-
-def times(value, peer):
-    return f"{value / peer[0]:.2f}" if peer else "—"
-
-
-def main(rounds=3, seconds=1.0, what="small,echo,bulk,idle"):
+def main(rounds=3, seconds=1.0, what="small,echo,bulk,slow,idle,hosts"):
     bench = Bench()
     proxies = [subject for subject in bench.subjects if subject.pid]
     wanted = what.split(",")
@@ -179,15 +192,15 @@ def main(rounds=3, seconds=1.0, what="small,echo,bulk,idle"):
             echo(bench, rounds, seconds)
         if "bulk" in wanted:
             transfers(bench, rounds)
+        if "slow" in wanted:
+            slow(bench, proxies)
         if "idle" in wanted:
             found = medians(1, proxies, lambda subject: [bench.idle(subject)])
             table(f"{IDLE:,} idle WebSockets", ["KB each"], found, lambda row, _: [f"{row[0]:.1f}"])
+        if "hosts" in wanted:
+            hosts(bench, rounds, seconds)
     finally:
         bench.stop()
-
-
-def show_rate(row, peer):
-    return [f"{row[0]:,.0f}", times(row[0], peer), f"{row[1]:.0f}"]
 
 
 def small(bench, rounds, seconds):
@@ -195,19 +208,68 @@ def small(bench, rounds, seconds):
         found = medians(
             rounds,
             bench.subjects,
-            lambda one, n=connections: bench.answers(one, Asker, bench.request(), n, seconds),
+            lambda one, n=connections: bench.answers(one, Asker, bench.requests(), n, seconds),
         )
         title = f"GET of 1 KiB, {connections} kept-alive connections"
         table(title, ["requests/s", "× CHP", "CPU µs"], found, show_rate)
 
 
 def echo(bench, rounds, seconds):
-    request = bench.request("socket", more=HANDSHAKE + "Origin: http://127.0.0.1\r\n")
+    requests = bench.requests("socket", SOCKET)
     found = medians(
-        rounds, bench.subjects, lambda one: bench.answers(one, Echoer, request, SOCKETS, seconds)
+        rounds, bench.subjects, lambda one: bench.answers(one, Echoer, requests, SOCKETS, seconds)
     )
     title = f"WebSocket echo of 32 bytes, {SOCKETS} connections"
     table(title, ["messages/s", "× CHP", "CPU µs"], found, show_rate)
+
+
+def slow(bench, proxies):
+    """An answer that nobody reads, and an upload that the app does not take."""
+    down = bench.request(f"bulk?{BULK}")
+    up = bench.request("stalled", "POST", f"Content-Length: {BULK}\r\n")
+    found = medians(1, proxies, lambda one: [bench.grown(one, down, 0), bench.grown(one, up, BULK)])
+    columns = ["slow reader, MB", "slow app, MB"]
+    table("Growth in a transfer of 1 GiB that stands", columns, found, show_growth)
+
+
+def show_growth(row, _):
+    return [f"{value:.1f}" for value in row]
+
+
+def hosts(bench, rounds, seconds):
+    """The gateway with its node on this host, and in a namespace of its own behind TLS."""
+    try:
+        other = OtherHost(ROOT, PEOPLE, NO_LIMIT)
+    except Unavailable as why:
+        print(f"A second host is left out: {why}.")
+        return
+    far = Subject("node on another host", other.gateway.port, other.gateway.pid, lambda: None)
+    near = next(one for one in bench.subjects if one.name == "gateway")
+    people = {near: bench.people, far: other.people}
+    os.sched_setaffinity(other.worker, {CORES[-1]})
+    try:
+        for connections in CONNECTIONS:
+            found = medians(
+                rounds,
+                (near, far),
+                lambda one, n=connections: bench.answers(
+                    one,
+                    Asker,
+                    bench.requests(people=people[one]),
+                    n,
+                    seconds,
+                    people[one],
+                ),
+            )
+            first = found[near][0]
+            table(
+                f"The node's place: GET of 1 KiB, {connections} connections",
+                ["requests/s", "× one host", "CPU µs"],
+                found,
+                lambda row, _, of=first: [f"{row[0]:,.0f}", f"{row[0] / of:.2f}", f"{row[1]:.0f}"],
+            )
+    finally:
+        other.stop()
 
 
 def transfers(bench, rounds):
