@@ -4,6 +4,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from ..forwarding import BadRequest, Header, Sent, framing_of, header, plain_fields, read_fields
 
 _FIRST = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$-~]*) HTTP/1\.1\r\n")
@@ -24,7 +26,7 @@ class Fields(NamedTuple):
     own: tuple[Header, ...]
 
 
-class Head(NamedTuple):
+class Head(Struct, frozen=True, gc=False):
     """``first``: the line it begins with. ``size``: bytes of the head as a whole."""
 
     first: bytes

@@ -39,10 +39,18 @@ class Rate:
 
     def take(self, key: str) -> float:
         """Count one for ``key`` if it may; return how long it has to wait if not."""
-        wait = self.wait(key)
-        if not wait:
+        if not self._each:
+            return 0.0
+        now = self._clock()
+        until = self._until.get(key)
+        if until is None:
             self.spend(key)
-        return wait
+            return 0.0
+        wait = until - self._room - now
+        if wait > _NOTHING:
+            return wait
+        self._until[key] = max(until, now) + self._each
+        return 0.0
 
     def _make_room(self, now: float) -> None:
         self._until = {key: until for key, until in self._until.items() if until > now}
