@@ -1,6 +1,7 @@
 """A browser's connection: uvicorn's protocol, with the express way before it."""
 
 import asyncio
+import time
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -45,7 +46,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._idle_since = self.loop.time()
+        self._idle_since = time.monotonic()  # finer than the loop's, so that the newest is known
         self._wait_for_request()
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         limits = self.gateway.limits
