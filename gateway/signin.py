@@ -26,6 +26,8 @@ log = logging.getLogger("gateway.signin")
 
 #: Seconds a person may take to sign in.
 PENDING_SECONDS = 600
+#: Seconds for which somebody who signs out waits for the server.
+REVOKE_SECONDS = 3.0
 CALLBACK = "/-/callback"
 SIGNOUT = "/-/signout"
 _PENDING = "aen_signin"
@@ -143,7 +145,10 @@ class SignIn:
         for session in sessions[:MAX_SESSIONS]:
             try:
                 answer = await self._client.post(
-                    "/oauth/revoke", data={"token": session}, auth=self._auth
+                    "/oauth/revoke",
+                    data={"token": session},
+                    auth=self._auth,
+                    timeout=REVOKE_SECONDS,
                 )
                 answer.raise_for_status()
             except httpx.HTTPError as error:

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from ..protocol.origins import has_origins, own_address
 
 _HOST = re.compile(rb"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?")
+#: Bytes of a name of DNS and a port.
+_LONGEST = 260
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -30,7 +32,11 @@ class Hosts:
         own = f"[{own}]" if ":" in own else own
         self._own = frozenset(name.lower() for name in (own, *_LOOPBACK, *further))
         self._domain = f".{own}" if has_origins(public_url) else None
-        self.place = lru_cache(1024)(self._place)
+        self._kept = lru_cache(1024)(self._place)
+
+    def place(self, host: bytes) -> Place:
+        """Return what ``host``, a name with or without a port, stands for."""
+        return self._kept(host) if len(host) <= _LONGEST else _NOWHERE
 
     def _place(self, host: bytes) -> Place:
         found = _HOST.fullmatch(host.lower())
