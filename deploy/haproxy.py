@@ -4,10 +4,14 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from deploy.say import Problem
 from deploy.supervisor import template
+
+if TYPE_CHECKING:
+    from gateway.limits import Settings
 
 _WORD = re.compile(r"[A-Za-z0-9_./:@\[\]-]+")
 #: Seconds between two looks whether the gateway lives.
@@ -32,6 +36,7 @@ def render(
     bind: str = "",
     grace: float = 60,
     slots: int = _SLOTS,
+    limits: "Settings | None" = None,
 ) -> str:
     """Return ``haproxy.cfg`` for a gateway that browsers reach at ``public_url``.
 
@@ -41,7 +46,7 @@ def render(
     from gateway.haproxy import patterns
     from gateway.limits.limits import BURST_SECONDS, Settings
 
-    limits = Settings()
+    limits = limits or Settings()
     most = limits.person_open or 100_000
     for path in (sockets.runtime, sockets.gateway, sockets.agent):
         _word(str(path))

@@ -19,6 +19,7 @@ import sys
 import uvloop
 from websockets.utils import accept_key
 
+from compute_agent import proxy_header
 from compute_agent.splice import Side, link
 
 _ANSWER = (
@@ -125,11 +126,16 @@ class Node(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data):
-        if b"/v1/events" in data:
+        if b"/v1/health" in data:
+            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        elif b"/v1/events" in data:
             self.transport.write(_EVENTS)
             asyncio.get_running_loop().call_later(1, self.beat)
         else:
             self.transport.pause_reading()
+            if proxy_header.begins(data):
+                self.task = asyncio.ensure_future(self.join(data))
+                return
             passing = b"aen-socket" in data
             self.task = asyncio.ensure_future(self.pass_socket() if passing else self.splice())
 
@@ -147,10 +153,15 @@ class Node(asyncio.Protocol):
         self.transport.close()
 
     async def splice(self):
+        await self.join(b"", _SWITCHING % b"aen-stream")
+
+    async def join(self, data, answer=b""):
+        """Be a connection to the app from here on, from behind a PROXY header if there is one."""
         loop = asyncio.get_running_loop()
         _, upstream = await loop.create_unix_connection(Side, self.app_socket)
         client = Side()
-        self.transport.write(_SWITCHING % b"aen-stream")
+        client.early = data[proxy_header.read(data).size :] if data else b""
+        self.transport.write(answer)
         self.transport.set_protocol(client)
         client.attach(self.transport)
         link(client, upstream)

@@ -42,11 +42,11 @@ class Haproxy:
     def running(self) -> bool:
         return bool(self._processes) and self._processes[-1].poll() is None
 
-    def start(self, *more: str) -> "Haproxy":
+    def start(self, *more: str, before: tuple[str, ...] = ()) -> "Haproxy":
+        """Run it, ``before`` the program's name being for instance ``taskset``."""
+        command = [*before, PROGRAM, "-db", "-f", str(self._config), *more]
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [PROGRAM, "-db", "-f", str(self._config), *more], stdout=log, stderr=log
-            )
+            process = subprocess.Popen(command, stdout=log, stderr=log)
         self._processes.append(process)
         eventually(lambda: self._answers(process))
         return self

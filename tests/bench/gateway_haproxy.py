@@ -1,0 +1,132 @@
+"""HAProxy as the gateway's data plane, beside the same HAProxy that authorizes nothing.
+
+Both reach the app through the node, by the same kind of connection. The plain one has one rule: all
+goes to the app.
+
+Run: ``python tests/bench/gateway_haproxy.py [rounds] [seconds]``.
+"""
+
+import contextlib
+import sys
+
+import httpx
+from gateway_load import HANDSHAKE, Asker, Echoer
+from gateway_rate import CONNECTIONS, CORES, SOCKETS, Bench, Subject, medians, show_rate, table
+
+# Their places are made known by gateway_rate.
+from fake_haproxy import ABSENT, Haproxy  # isort: skip
+from fake_parts import eventually, free_port  # isort: skip
+from gateway.limits import Settings  # isort: skip
+
+PINNED = ("taskset", "-c", str(CORES[0]))
+_PLAIN = """
+global
+    stats socket {runtime} mode 600 level admin
+    tune.bufsize 98304
+defaults
+    mode http
+    option http-no-delay
+    option abortonclose
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    http-reuse always
+frontend all
+    bind 127.0.0.1:{port}
+    unique-id-format {app_id}
+    http-request set-src-port int(0)
+    default_backend app
+backend app
+    server app unix@{agent} send-proxy-v2 proxy-v2-options unique-id
+"""
+
+
+class PlaneBench(Bench):
+    """HAProxy with and without authorization, beside the gateway by itself."""
+
+    def _add_gateways(self):
+        self._rest = contextlib.ExitStack()
+        gateway = self.site.another_gateway(limits={"person_rate": 1e9})
+        self.subjects.append(Subject("gateway alone", gateway.port, gateway.pid, gateway.stop))
+        self._add_plain()
+        self._add_plane()
+
+    def _place(self, name):
+        place = self.site.directory / name
+        place.mkdir()
+        return place
+
+    def _add_plain(self):
+        port = free_port()
+        plain = Haproxy(self._place("plain"), self.site.node.path, f"http://127.0.0.1:{port}")
+        plain._config.write_text(
+            _PLAIN.format(
+                runtime=plain.sockets.runtime, port=port, agent=self.site.node.path,
+                app_id=self.opened.app_id,
+            )
+        )  # fmt: skip
+        plain.start(before=PINNED)
+        self.subjects.append(Subject("HAProxy, no authorization", port, plain.pid, plain.stop))
+
+    def _add_plane(self):
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        plane = Haproxy(
+            self._place("plane"), self.site.node.path, url, slots=1000,
+            limits=Settings(person_rate=1e9, person_open=0, address_connections=0),
+        )  # fmt: skip
+        plane.start(before=PINNED)
+        gateway = self.site.another_gateway(
+            haproxy=plane.config, public_url=url, limits={"person_rate": 1e9}
+        )
+        self._rest.callback(gateway.stop)
+        self.plane = plane
+        self.subjects.append(Subject("HAProxy, told by the gateway", port, plane.pid, plane.stop))
+
+    def prime(self, subject):
+        super().prime(subject)
+        if "told" in subject.name:
+            self._tell(subject)
+
+    def _tell(self, subject):
+        """Ask with the measured request's own fields until HAProxy carries it by itself."""
+        cookie = {"Cookie": f"mode=1; aen_gateway={self.opened.session}", "Host": "127.0.0.1"}
+
+        def told():
+            url = f"http://127.0.0.1:{subject.port}{self.opened.prefix}"
+            httpx.get(url, headers=cookie, trust_env=False)
+            return any(" 127.0.0.1\x01" in one for one in self.plane.entries)
+
+        eventually(told, 10)
+
+    def stop(self):
+        self._rest.close()
+        super().stop()
+
+
+def main(rounds=3, seconds=1.0):
+    if ABSENT:
+        print(ABSENT)
+        return
+    bench = PlaneBench()
+    bench.site.server.ttl = 600.0  # so that none of it ends while it is measured
+    subjects = [one for one in bench.subjects if "HAProxy" in one.name or "alone" in one.name]
+
+    def measure(title, kind, request, connections):
+        found = medians(
+            rounds, subjects, lambda one: bench.answers(one, kind, request, connections, seconds)
+        )
+        table(title, ["answers/s", "× CHP", "CPU µs"], found, show_rate)
+
+    try:
+        for connections in CONNECTIONS:
+            title = f"GET of 1 KiB, {connections} kept-alive connections"
+            measure(title, Asker, bench.request(), connections)
+        request = bench.request("socket", more=HANDSHAKE + "Origin: http://127.0.0.1\r\n")
+        measure(f"WebSocket echo, {SOCKETS} connections", Echoer, request, SOCKETS)
+    finally:
+        bench.stop()
+
+
+if __name__ == "__main__":
+    main(*(kind(value) for kind, value in zip((int, float), sys.argv[1:], strict=False)))
