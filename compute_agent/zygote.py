@@ -1,6 +1,7 @@
 """The agent's end of the process that runners are forked from (``runner/zygote.py``)."""
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -42,19 +43,10 @@ class Zygote:
 
         Raises ``OSError``.
         """
-        told, tell = os.pipe()
         try:
-            with opened(directory) as place:
-                found = self._fork("rooms" in spec, place, told)
-        except BaseException:
-            os.close(tell)
-            raise
-        finally:
-            os.close(told)
-        # Until now it has nothing to begin with: one whose agent ended ends by itself.
-        with contextlib.suppress(BrokenPipeError), os.fdopen(tell, "wb") as pipe:
-            pipe.write(json.dumps(spec).encode())
-        return found
+            return self._start(directory, spec)
+        except (ConnectionError, TimeoutError):  # somebody killed or stopped the process
+            return self._start(directory, spec)
 
     def end(self) -> None:
         """End the process; runners go on."""
@@ -63,20 +55,36 @@ class Zygote:
 
     # --- parts ---
 
-    def _fork(self, own_view: bool, *fds: int) -> tuple[RunnerId, int]:
+    def _start(self, directory: Path, spec: Mapping[str, object]) -> tuple[RunnerId, int]:
+        # A pipe of its own for each try: a runner that was forked and is not held reads its end.
+        told, tell = os.pipe()
+        try:
+            with opened(directory) as place:
+                found = self.fork("rooms" in spec, place, told)
+        except BaseException:
+            os.close(tell)
+            raise
+        finally:
+            os.close(told)
+        with contextlib.suppress(BrokenPipeError), os.fdopen(tell, "wb") as pipe:
+            pipe.write(json.dumps(spec).encode())
+        return found
+
+    def fork(self, own_view: bool, place: int, told: int) -> tuple[RunnerId, int]:
+        """Fork a runner that waits at ``told`` for what to run in the directory ``place``."""
         with self._one_at_a_time:
             try:
-                return self._ask(own_view, fds)
-            except (ConnectionError, EOFError, TimeoutError):  # somebody killed or stopped it
+                return self._ask(own_view, place, told)
+            except (ConnectionError, TimeoutError):
                 self._end()
-                return self._ask(own_view, fds)
+                raise
 
-    def _ask(self, own_view: bool, fds: tuple[int, ...]) -> tuple[RunnerId, int]:
+    def _ask(self, own_view: bool, *fds: int) -> tuple[RunnerId, int]:
         sock = self._begun()
         socket.send_fds(sock, [b"v" if own_view else b"-"], fds)
         answer, held = receive(sock, _LONGEST_ANSWER, 1)
         if not answer:
-            raise EOFError
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         if answer.startswith(b"!"):
             number, _, text = answer[1:].decode().partition(" ")
             raise OSError(int(number), text)

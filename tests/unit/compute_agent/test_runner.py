@@ -196,10 +196,18 @@ def test_the_process_runners_come_from_is_begun_again_where_it_was_killed(run, z
     assert ending(run("print('up')"), tmp_path)["code"] == 0
 
 
+def test_a_process_that_does_not_answer_is_given_up(run, zygote, tmp_path):
+    zygote.warm_up()
+    zygote._socket.settimeout(0.2)
+    os.kill(zygote._process.pid, signal.SIGSTOP)
+    assert ending(run("print('up')"), tmp_path)["code"] == 0
+    assert log(tmp_path) == "up\n"
+
+
 def test_a_runner_whose_agent_ends_before_it_says_what_to_run_runs_nothing(zygote, tmp_path):
     told, tell = os.pipe()
     directory = os.open(tmp_path, os.O_RDONLY)
-    _, fd = zygote._fork(False, directory, told)
+    _, fd = zygote.fork(False, directory, told)
     for held in (told, tell, directory):
         os.close(held)
     assert select.select([fd], [], [], 20)[0]
