@@ -9,6 +9,7 @@ Run: ``python tests/bench/gateway_soak.py [seconds] [people at a time]``; 600 se
 
 import asyncio
 import contextlib
+import logging
 import random
 import re
 import statistics
@@ -192,6 +193,7 @@ def slope(points):
 
 
 def main(seconds=600.0, people=40):
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # whoever is cut off writes once more
     site = Site(limits=NO_LIMITS).start()
     other = site.another_gateway(express=False, limits=NO_LIMITS)
     try:
