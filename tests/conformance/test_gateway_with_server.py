@@ -199,6 +199,53 @@ async def test_removing_a_member_closes_their_sockets_and_ends_their_apps_on_the
         assert (await client.get(address)).status_code == 404
 
 
+#: What ends somebody's access, and what the gateway answers afterwards.
+CAUSES = {
+    "a sign-out everywhere": (401, lambda p, c: accounts.sign_out_everywhere(c.edda, by=c.edda)),
+    "a new password": (
+        401,
+        lambda p, c: accounts.set_password(c.edda, "Other-1-Secret", by=c.ada),
+    ),
+    "a lock": (401, lambda p, c: accounts.lock_user(c.edda, by=c.ada)),
+    "a removal from the team": (404, lambda p, c: actions.remove_member(p, "edda", by=c.mira)),
+    "a stop of the app": (409, lambda p, c: actions.stop_app(p, "lab", by=c.edda)),
+    "a deletion of the project": (404, lambda p, c: actions.delete_project(p, by=c.mira)),
+}
+
+
+@pytest.mark.row(2)
+@pytest.mark.parametrize("cause", CAUSES)
+async def test_what_ends_access_closes_answers_and_sockets_and_refuses_new_ones(
+    real, project, cast, cause
+):
+    await open_lab(real, project, cast.edda)
+    session = Client()
+    await in_thread(session.force_login)(
+        cast.edda, backend="django.contrib.auth.backends.ModelBackend"
+    )
+    status, end = CAUSES[cause]
+    address = real.site.url + "/mira/forecast/lab/"
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
+        for name, morsel in session.cookies.items():
+            client.cookies.set(name, morsel.value, domain="127.0.0.1")
+        await client.get(address, headers=PAGE, follow_redirects=True)
+        cookie = {"Cookie": f"aen_gateway={client.cookies['aen_gateway']}"}
+        ws = address.replace("http", "ws") + "socket"
+        async with (
+            connect(ws, additional_headers=cookie, origin=real.site.url, proxy=None) as socket,
+            client.stream("GET", address + "gated", headers=cookie) as stream,
+        ):
+            chunks = stream.aiter_raw()
+            await anext(chunks)
+            await in_thread(end)(project, cast)
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(ConnectionClosed):
+                    await socket.recv()
+                with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+                    await anext(chunks)
+        assert (await client.get(address)).status_code == status
+
+
 async def test_a_question_on_permissions_goes_to_the_node_and_back(real, opened, browser):
     here = f"{real.url}/mira/forecast/permissions?path=data/raw"
     answer = await browser.get(here.replace("/mira", "/api/v1/projects/mira", 1))
