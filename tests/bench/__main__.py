@@ -15,6 +15,7 @@ BENCHMARKS = {
     "permissions": "permission_pass.py",
     "team": "team_change.py",
     "scale": "node_scale.py",
+    "databases": "databases.py",
 }
 #: Run when named only.
 LONG = ("soak",)
