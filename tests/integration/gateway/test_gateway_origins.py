@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from fake_haproxy import ABSENT
 from gateway_fakes import Site, eventually
 from loopback_names import LINK, browser
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -14,9 +15,12 @@ from gateway.protocol.origins import label
 CALL = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Accept": "*/*"}
 
 
-@pytest.fixture(scope="module", params=["express", "consumers"])
+@pytest.fixture(scope="module", params=["express", "consumers", "haproxy"])
 def site(request):
-    running = Site(origins=True, express=request.param == "express").start()
+    if request.param == "haproxy" and ABSENT:
+        pytest.skip(ABSENT)
+    way = {"express": request.param == "express", "haproxy": request.param == "haproxy"}
+    running = Site(origins=True, **way).start()
     yield running
     running.stop()
 
