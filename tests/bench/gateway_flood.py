@@ -1,9 +1,9 @@
 """What one person's flood does to another's requests: the other's p99, with and without it.
 
 One person has 256 connections that ask as fast as they are answered. Another asks once every few
-milliseconds on a connection of their own, for an app of their own. The gateway has one
-processor; app, node and both loads share the other, the flood at a lower priority, as the figures
-are to be the gateway's.
+milliseconds on a connection of their own, for an app of their own. The gateway has one processor;
+both apps, each a process, and both loads share the other, the flood at a lower priority, as the
+figures are to be the gateway's.
 
 Run: ``python tests/bench/gateway_flood.py [rounds] [seconds]``.
 """
@@ -18,7 +18,7 @@ import time
 
 import uvloop
 from gateway_load import Asker, open_all
-from gateway_stage import request, stage
+from gateway_stage import OTHER_NODE, open_on, request, stage
 
 FLOOD = 256
 PAUSE = 0.003
@@ -53,7 +53,7 @@ async def waits(port, wanted, seconds):
 
 def measured(site, seconds, *, flooded):
     """Return the p50 and p99 of somebody's waits."""
-    greedy, other = site.granted(site.open_socket()), site.granted(site.open_socket())
+    greedy, other = open_on(site), open_on(site, OTHER_NODE)
     command = [sys.executable, __file__, "flood", str(site.port)]
     command.append(request(greedy, site.port).decode())
     load = subprocess.Popen(["nice", "-n", "10", *command]) if flooded else None

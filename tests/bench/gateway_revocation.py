@@ -16,7 +16,7 @@ import uvloop
 
 sys.path[:0] = [str(Path(__file__).parent)]
 from gateway_load import HANDSHAKE, Idler, open_all, reach  # noqa: E402
-from gateway_stage import request, stage  # noqa: E402
+from gateway_stage import open_on, request, stage  # noqa: E402
 
 SOCKETS = 1000
 PATIENCE = 30
@@ -66,8 +66,7 @@ async def is_refused(site, opened):
 
 def one_round(site, count=SOCKETS):
     """Return the seconds until all were closed, and whether new ones are refused."""
-    opened = site.open_socket()
-    site.granted(opened)
+    opened = open_on(site)
 
     def revoke():
         site.server.sessions.pop(opened.session)

@@ -193,7 +193,8 @@ def slope(points):
 
 
 def main(seconds=600.0, people=40):
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # whoever is cut off writes once more
+    for name in ("asyncio", "uvicorn.error"):  # whoever is cut off is no news here
+        logging.getLogger(name).disabled = True
     site = Site(limits=NO_LIMITS).start()
     other = site.another_gateway(express=False, limits=NO_LIMITS)
     try:

@@ -1,9 +1,9 @@
-"""A site with a fast app, for benchmarks of one gateway: the app and its node are one process."""
+"""A site with fast apps, for benchmarks of one gateway: an app and its node are one process."""
 
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -12,29 +12,52 @@ sys.path[:0] = [
     str(ROOT / "tests" / "integration" / "gateway"),
     str(Path(__file__).parent),
 ]
-from gateway_fakes import Site, free_port  # noqa: E402
+from gateway_fakes import NODE_ID, Site, free_port  # noqa: E402
+
+from gateway.protocol import NodeAddress  # noqa: E402
+
+#: A second node, for an app that is to share no process with the first one's.
+OTHER_NODE = "0" * 31 + "9"
 
 
 @contextmanager
 def stage(**config):
     """Yield a ``Site`` whose apps answer 1 KiB to all requests and echo WebSockets' bytes."""
     site = Site(**config)
+    other = site.directory / "other.sock"
+    site.server.nodes = (*site.server.nodes, NodeAddress(OTHER_NODE, "node-2", f"unix:{other}"))
     site.start_server()
-    command = [sys.executable, str(Path(__file__).with_name("gateway_parts.py"))]
-    command += [str(site.directory / "app.sock"), str(free_port()), str(site.node.path)]
-    parts = subprocess.Popen(
-        command, stdout=subprocess.PIPE, env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)}
-    )
-    try:
-        assert parts.stdout is not None
-        parts.stdout.readline()
+    with ExitStack() as running:
+        running.callback(site.stop)
+        for number, node in enumerate((site.node.path, other)):
+            running.enter_context(_parts(site.directory / f"app-{number}.sock", node))
         site.start_gateway()
         yield site
+
+
+@contextmanager
+def _parts(app, node):
+    command = [sys.executable, str(Path(__file__).with_name("gateway_parts.py"))]
+    process = subprocess.Popen(
+        [*command, str(app), str(free_port()), str(node)],
+        stdout=subprocess.PIPE,
+        env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
     finally:
-        parts.terminate()
-        parts.wait(10)
-        parts.stdout.close()
-        site.stop()
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+def open_on(site, node=NODE_ID):
+    """Return a new person's app on ``node``, whose access is remembered."""
+    opened = site.open_socket()
+    site.server.node_of[opened.key] = node
+    return site.granted(opened)
 
 
 def request(opened, port, more="", what=""):

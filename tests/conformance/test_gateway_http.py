@@ -223,6 +223,20 @@ def test_answers_without_body_leave_the_connections_usable(talk, status):
     app.hears_until(b"/next HTTP/1.1")
 
 
+@pytest.mark.parametrize("length", [True, False])
+def test_a_coding_that_browser_and_app_agree_on_is_left_alone(talk, length):
+    app, head = talk.asks("", "Accept-Encoding: gzip, br")
+    assert head["accept-encoding"] == "gzip, br"
+    body = b"\x1f\x8b not really"
+    framing = b"Content-Length: %d" % len(body) if length else b"Transfer-Encoding: chunked"
+    sent = body if length else b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    own = b"Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"
+    app.says(b"HTTP/1.1 200 OK\r\n" + own + framing + b"\r\n\r\n" + sent)
+    head = talk.browser.hears_head()
+    assert (head["content-encoding"], head["vary"]) == ("gzip", "Accept-Encoding")
+    assert (talk.browser.hears_bytes(len(body)) if length else talk.browser.hears_chunked()) == body
+
+
 def test_ranges_pass(talk):
     app, head = talk.asks("", "Range: bytes=0-1", 'If-Range: "a"')
     assert (head["range"], head["if-range"]) == ("bytes=0-1", '"a"')

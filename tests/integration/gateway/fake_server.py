@@ -29,6 +29,7 @@ class FakeServer:
         self.tokens: dict[str, str] = {}
         self.apps: dict[tuple[str, str, str], str] = {}
         self.owners: dict[tuple[str, str, str], str] = {}
+        self.node_of: dict[tuple[str, str, str], str] = {}  # where it is not the usual one
         self.statuses: dict[tuple[str, str, str], int] = {}
         self.codes: dict[str, dict[str, str]] = {}
         self.asked: list[object] = []
@@ -92,7 +93,8 @@ class FakeServer:
         # Ids as the server has them: of rows, not the secrets.
         session = f"id-{session}" if session else None
         token = f"id-{token}" if token else None
-        grant = Grant(self.apps[key], NODE_ID, user, question.project, session, token)
+        node = self.node_of.get(key, NODE_ID)
+        grant = Grant(self.apps[key], node, user, question.project, session, token)
         return AccessAnswer(200, ttl=self.ttl, grant=grant, page=page)
 
     async def _token(self, headers, receive, send) -> None:
