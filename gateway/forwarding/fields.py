@@ -44,6 +44,8 @@ _UNLESS_SAID = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin-allow-popups"),
 )
+_GUARDS = [_FRAMES, *_UNLESS_SAID]
+_MAY_BE_SAID = frozenset(name for name, _ in _UNLESS_SAID)
 _BOUND = frozenset((b"set-cookie", b"service-worker-allowed"))
 _NOT_TO_CLIENT = _HOP_BY_HOP | _WHOLE_HOST
 _LOOKED_AT = _NOT_TO_CLIENT | _BOUND | {b"location"}
@@ -194,8 +196,10 @@ def to_client(headers: Headers, prefix: bytes, status: int = 200, strip: bytes =
 
 
 def _guarded(fields: Headers) -> Headers:
-    names = {name for name, _ in fields}
-    return [*fields, _FRAMES, *(field for field in _UNLESS_SAID if field[0] not in names)]
+    said = [name for name, _ in fields if name in _MAY_BE_SAID]
+    if not said:  # as nearly always
+        return fields + _GUARDS
+    return fields + [field for field in _GUARDS if field[0] not in said]
 
 
 def _below(prefix: bytes, location: bytes) -> bytes:
