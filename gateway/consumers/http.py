@@ -17,7 +17,6 @@ from ..forwarding import (
     head_to_app,
     header,
     is_repeatable,
-    to_client,
 )
 from ..gate import Admitted, Scope, TurnedAway
 from ..upstream import AppResponse, AppUnreachable, Splice
@@ -178,7 +177,7 @@ class _Exchange(Passage):
         await self._read_head(stream, response, repeatable=repeatable)
         self._status = response.status
         prefix = admitted.path.prefix
-        fields = to_client(response.headers, prefix, response.status, stream.stripped(prefix))
+        fields = response.to_client(prefix, stream.stripped(prefix))
         await self._send(
             {"type": "http.response.start", "status": response.status, "headers": fields}
         )

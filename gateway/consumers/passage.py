@@ -31,6 +31,7 @@ class Passage:
         self.gateway = gateway
         self.scope = scope
         self.user = ""
+        self._client = ""
         self._task = asyncio.current_task()
         self._ended = ""
         self.finished = False
@@ -88,11 +89,14 @@ class Passage:
         """Return what the request may reach; raises ``TurnedAway``."""
         admitted = await self.gateway.gate.admit(self.scope)
         self.user = admitted.grant.user
+        self._client = admitted.sender.client
         return admitted
 
     @property
     def client(self) -> str:
         """The client's address, for the log."""
+        if self._client:
+            return self._client
         try:
             sent = read_fields(self.scope["headers"])
         except BadRequest:

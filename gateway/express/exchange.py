@@ -213,7 +213,7 @@ class Exchange:
         strip = self._stream.stripped(prefix) if self._stream is not None else b""
         sent = plain.as_sent
         if sent[0] != prefix or sent[1] != strip:
-            fields = to_client(plain.headers, prefix, plain.status, strip)
+            fields = plain.to_client(prefix, strip)
             sent = plain.as_sent = prefix, strip, serialize_head(_STATUS[plain.status], fields)
         return sent[2]
 

@@ -6,7 +6,7 @@ Apps send the same heads over and over, so what was read is kept, under the whol
 import re
 from functools import lru_cache
 
-from ..forwarding import Headers, header, plain_fields
+from ..forwarding import Headers, header, plain_fields, to_client
 
 _FIRST = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -17,7 +17,16 @@ _NO_BODY = (204, 304)
 class PlainHead:
     """A final answer's head whose body has ``length`` bytes, unless the request was ``HEAD``."""
 
-    __slots__ = ("as_sent", "headers", "keep_alive", "length", "size", "status")
+    __slots__ = (
+        "_for",
+        "_to_client",
+        "as_sent",
+        "headers",
+        "keep_alive",
+        "length",
+        "size",
+        "status",
+    )
 
     def __init__(self, size: int, status: int, headers: Headers, length: int) -> None:
         self.size = size
@@ -27,6 +36,15 @@ class PlainHead:
         self.keep_alive = header(headers, b"connection").lower() != b"close"
         #: What it was made into last, and for which address: whoever passes it on keeps it here.
         self.as_sent: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+        self._for: tuple[bytes, bytes] | None = None
+        self._to_client: Headers = []
+
+    def to_client(self, prefix: bytes, strip: bytes) -> Headers:
+        """Return the fields as ``forwarding.to_client`` makes them; not to be changed."""
+        if self._for != (prefix, strip):
+            self._to_client = to_client(self.headers, prefix, self.status, strip)
+            self._for = prefix, strip
+        return self._to_client
 
 
 def plain_head(data: bytes) -> PlainHead | None:

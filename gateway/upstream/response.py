@@ -2,7 +2,7 @@
 
 import httptools
 
-from ..forwarding import Headers, header
+from ..forwarding import Headers, header, to_client
 from .errors import AppUnreachable
 from .plain import PlainHead, plain_head
 
@@ -106,6 +106,12 @@ class AppResponse:
     def keep_alive(self) -> bool:
         """Whether another request may follow on the same connection."""
         return self.complete and self._keep_alive and not self._extra
+
+    def to_client(self, prefix: bytes, strip: bytes) -> Headers:
+        """Return the fields for the browser; see ``forwarding.to_client``. Not to be changed."""
+        if self.plain is not None:
+            return self.plain.to_client(prefix, strip)
+        return to_client(self.headers, prefix, self.status, strip)
 
     def feed_eof(self) -> None:
         """Take the end of the connection, which also ends a body of unknown length."""
