@@ -240,10 +240,18 @@ class Access:
 
     def revoke_sessions(self, sessions: tuple[str, ...]) -> int:
         """Drop every grant that was given to one of these session cookies."""
-        return self._drop(lambda question, _: bool(set(question.sessions) & set(sessions)))
+        ended = frozenset(sessions)
+        # Anybody may name any session: what is being asked about others need not be asked again.
+        asking = any(not ended.isdisjoint(question.sessions) for question in self._asking)
+        return self._drop(
+            lambda question, _: not ended.isdisjoint(question.sessions), outdated=asking
+        )
 
-    def _drop(self, matches: Callable[[AccessQuestion, Grant], bool]) -> int:
-        self._generation += 1
+    def _drop(
+        self, matches: Callable[[AccessQuestion, Grant], bool], *, outdated: bool = True
+    ) -> int:
+        """``outdated``: answers that are under way may be older than this."""
+        self._generation += outdated
         for question, remembered in list(self._remembered.items()):
             if matches(question, remembered.grant):
                 self.forget(question)

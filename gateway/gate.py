@@ -242,16 +242,20 @@ class Gate:
     ) -> Grant:
         """Ask the server, unless too many questions of that address were refused."""
         if not self._access.was_granted(question):
-            try:
-                self._limits.address(sender.client)
-            except Over as over:
-                raise _told(over) from over
+            self.check_address(sender)
         try:
             return await self._ask(scope, sender, path, question)
         except TurnedAway as turned:
             if turned.page is None or turned.page.status not in _NOT_THEIR_DOING:
                 self._limits.turned_away(sender.client)
             raise
+
+    def check_address(self, sender: Sender) -> None:
+        """Raise ``TurnedAway`` if too many requests from there were turned away lately."""
+        try:
+            self._limits.address(sender.client)
+        except Over as over:
+            raise _told(over) from over
 
     async def _ask(
         self, scope: Scope, sender: Sender, path: AppPath, question: AccessQuestion

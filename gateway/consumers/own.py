@@ -124,9 +124,11 @@ def _is_insider(gateway: Gateway, scope: Scope) -> bool:
 
 
 async def _callback(gateway: Gateway, visit: _Visit) -> TurnedAway:
+    gateway.gate.check_address(visit.sender)  # each asks the server
     try:
         location, fields = await gateway.signin.finish(visit.query, visit.cookies)
     except SignInError as error:
+        gateway.limits.turned_away(visit.sender.client)
         return TurnedAway(pages.sign_in_failed(str(error), _again(gateway, error.next_path)))
     except ServerSilent:
         return TurnedAway(pages.server_away())
@@ -188,6 +190,11 @@ async def _sign_out(gateway: Gateway, visit: _Visit) -> TurnedAway:
         )
         return TurnedAway(ask)
     sessions = gateway.gate.sessions(visit.sent, visit.place)
+    if sessions:
+        gateway.gate.check_address(
+            visit.sender
+        )  # the server is told of each, also of invented ones
+        gateway.limits.turned_away(visit.sender.client)
     gateway.access.revoke_sessions(sessions)
     await gateway.signin.revoke(sessions)
     return TurnedAway(location=gateway.config.server_public + "/", fields=gateway.signin.sign_out())

@@ -92,6 +92,14 @@ def test_who_is_turned_away_too_often_is_asked_to_wait_and_sessions_go_on(own_si
         assert client.get(site.url + "/-/health").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/-/callback?code=x&state=y", "/-/signout"])
+def test_what_asks_the_server_for_strangers_has_the_same_limit(own_site, path):
+    site = own_site(limits=limits(address_rate=1))
+    with site.client(headers={"Cookie": "aen_gateway=guessed"}) as client:
+        statuses = [client.get(site.url + path).status_code for _ in range(6)]
+    assert (statuses[0] == 429, statuses[-1]) == (False, 429)
+
+
 # --- slow senders, slow readers ------------------------------------------------------------------
 
 STRICT = {"upload_seconds": 0.5, "upload_bytes": 3}

@@ -98,6 +98,28 @@ async def test_who_asks_between_an_answer_and_its_end_after_a_revocation_asks_an
     assert (await others[0]).grant == GRANT
 
 
+async def test_who_signs_out_of_invented_sessions_makes_nobody_ask_again(access, server):
+    server.may_answer.clear()
+    asking = asyncio.create_task(access.ask(QUESTION))
+    while not server.asked:
+        await asyncio.sleep(0)
+    access.revoke_sessions(("invented",))
+    server.may_answer.set()
+    assert (await asking).grant == GRANT
+    assert server.asked == 1
+
+
+async def test_who_signs_out_while_asked_about_is_asked_about_again(access, server):
+    server.may_answer.clear()
+    asking = asyncio.create_task(access.ask(QUESTION))
+    while not server.asked:
+        await asyncio.sleep(0)
+    access.revoke_sessions(QUESTION.sessions)
+    server.may_answer.set()
+    await asking
+    assert server.asked == 2
+
+
 async def test_revocations_without_end_do_not_keep_a_question_for_ever(server):
     access = Access(server, max_ttl=60, grace=0, patience=0.05)
 
