@@ -41,7 +41,7 @@ def turn(asked: Path, home: Path) -> int | None:
     while True:
         with contextlib.suppress(OSError, ValueError), _connected(asked, _TURN_SECONDS) as sock:
             sock.sendall(_line(order))
-            data, files, _, _ = socket.recv_fds(sock, _ANSWER, 1, socket.MSG_CMSG_CLOEXEC)
+            data, files, _, _ = socket.recv_fds(sock, _ANSWER, 1)
             return _taken(json.loads(data), files)
         if time.monotonic() > deadline:
             raise Problem("The node does not answer.", "It may be restarting: try again.")
@@ -49,6 +49,8 @@ def turn(asked: Path, home: Path) -> int | None:
 
 
 def _taken(answer: dict[str, Any], files: list[int]) -> int | None:
+    for file in files:
+        os.set_inheritable(file, False)  # no program that is run here holds the turn
     if answer.get("done") is True and files:
         return files[0]
     if answer.get("unknown") is True:

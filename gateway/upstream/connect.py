@@ -6,6 +6,7 @@ then on. One on another host turns the connection by which it was asked into one
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -101,10 +102,9 @@ class _Asking:
         """Return what has arrived, waiting for it; keeps a socket that came along."""
         while True:
             with contextlib.suppress(BlockingIOError):
-                data, descriptors, _, _ = socket.recv_fds(
-                    self.socket, _READ, 1, socket.MSG_CMSG_CLOEXEC
-                )
+                data, descriptors, _, _ = socket.recv_fds(self.socket, _READ, 1)
                 for descriptor in descriptors:
+                    os.set_inheritable(descriptor, False)  # Python 3.11 takes no flags for it
                     self._keep(socket.socket(fileno=descriptor))
                 return data
             await _readable(self.socket)
