@@ -73,7 +73,7 @@ def _rows(args: tuple[object, ...], kwargs: dict[str, object]) -> list[Model]:
 
 def _may_succeed_later(error: DatabaseError) -> bool:
     labelled = getattr(error.__cause__, "has_error_label", None)
-    return labelled is not None and labelled(_TRANSIENT)
+    return not isinstance(error, AWAY) and labelled is not None and labelled(_TRANSIENT)
 
 
 def after_commit(action: Callable[[], object]) -> None:

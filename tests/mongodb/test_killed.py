@@ -20,7 +20,7 @@ def lasting():
 @pytest.fixture
 def writer(lasting):
     """A process that makes projects in the server's database ``aen``."""
-    url = lasting.url("aen") + "&serverSelectionTimeoutMS=500"
+    url = lasting.url("aen")
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.mongodb.writer"], cwd=CHECKOUT, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,

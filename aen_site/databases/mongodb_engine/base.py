@@ -2,8 +2,9 @@
 
 What the backend's 5.2.4 does not bear:
 
-- A connection or a commit that fails raises PyMongo's own error, which is none of Django's: whoever
-  catches ``DatabaseError`` would not notice that the database is away.
+- A connection or a commit that fails raises PyMongo's own error, which is none of Django's, and any
+  other operation the same error for a database that is away as for one that refuses: what is away
+  raises ``OperationalError`` here, as from every database.
 - After a commit that failed, the session stays on the thread's connection, and every transaction
   after it fails, too.
 - A commit within one of Django's own blocks, which do nothing here: the Django admin opens one around
@@ -12,17 +13,44 @@ What the backend's 5.2.4 does not bear:
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import OperationalError
 from django_mongodb_backend import base
-from pymongo.errors import PyMongoError
+from django_mongodb_backend.utils import OperationDebugWrapper
+from pymongo.collection import Collection
+from pymongo.errors import ConnectionFailure, PyMongoError
 
 #: The server may have committed; asking again is safe, and says so.
 _UNKNOWN = "UnknownTransactionCommitResult"
 _ASK_AGAIN = 3
 
 
+class _Collection(Collection[dict[str, Any]]):
+    """A collection of which the backend uses these four."""
+
+    def aggregate(self, *args: Any, **kwargs: Any) -> Any:
+        with _in_words_of_django(ConnectionFailure):
+            return super().aggregate(*args, **kwargs)
+
+    def insert_many(self, *args: Any, **kwargs: Any) -> Any:
+        with _in_words_of_django(ConnectionFailure):
+            return super().insert_many(*args, **kwargs)
+
+    def update_many(self, *args: Any, **kwargs: Any) -> Any:
+        with _in_words_of_django(ConnectionFailure):
+            return super().update_many(*args, **kwargs)
+
+    def delete_many(self, *args: Any, **kwargs: Any) -> Any:
+        with _in_words_of_django(ConnectionFailure):
+            return super().delete_many(*args, **kwargs)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
+    def get_collection(self, name: str, **kwargs: Any) -> Any:
+        collection = _Collection(self.database, name, **kwargs)
+        return OperationDebugWrapper(self, collection) if self.queries_logged else collection
+
     def connect(self) -> None:
         with _in_words_of_django():
             super().connect()
@@ -64,8 +92,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 @contextmanager
-def _in_words_of_django() -> Iterator[None]:
+def _in_words_of_django(kind: type[PyMongoError] = PyMongoError) -> Iterator[None]:
     try:
         yield
-    except PyMongoError as error:
+    except kind as error:
         raise OperationalError(str(error)) from error

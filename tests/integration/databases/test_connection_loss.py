@@ -23,7 +23,7 @@ print(json.dumps(Job.objects.get(pk=uuid.UUID(sys.argv[1])).state))
 
 
 class Parts:
-    """Server and worker on PostgreSQL, a gateway, and a node that is a fake."""
+    """Server and worker on a database of its own process, a gateway, and a node that is a fake."""
 
     def __init__(self, site):
         self.site = site
@@ -79,9 +79,15 @@ class Parts:
         self.near.stop()
 
 
+@pytest.fixture(params=["postgresql", "mongodb"])
+def database(request):
+    """The database's server, which can be stopped and started."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
-def parts(site_on):
-    running = Parts(site_on("postgresql"))
+def parts(site_on, database, request):
+    running = Parts(site_on(request.node.callspec.params["database"]))
     try:
         running.start()
         yield running
@@ -89,17 +95,17 @@ def parts(site_on):
         running.stop()
 
 
-def test_a_while_without_a_database_is_told_and_survived(parts, postgresql):
+def test_a_while_without_a_database_is_told_and_survived(parts, database):
     address = parts.open_app()
     with connect(
         address.replace("http", "ws") + "socket", additional_headers=parts.bearer, proxy=None
     ) as socket:
         assert _use(parts, address, socket) == 200
-        postgresql.stop()
+        database.stop()
         try:
             _while_it_is_away(parts, address, socket)
         finally:
-            postgresql.start()
+            database.start()
         until(parts.is_well, "all parts to be well again")
         assert _use(parts, address, socket) == 200
     assert (parts.server.poll(), parts.worker.poll()) == (None, None)

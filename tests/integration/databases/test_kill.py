@@ -59,10 +59,10 @@ class Writer(threading.Thread):
             self.refused.append(answer.text)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mongodb"])
 def site(request, site_on, tmp_path):
-    if request.param == "sqlite":
-        yield site_on("sqlite")
+    if request.param != "postgresql":
+        yield site_on(request.param)
         return
     if reason := why_not():
         pytest.skip(reason)
