@@ -3,10 +3,14 @@
 import os
 
 from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.urls import path, re_path
 
+from aen_site.databases import share_connections
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aen_site.settings")
+share_connections(settings.DATABASES["default"])
 http = get_asgi_application()
 
 from compute_agent.host.process import die_with_parent  # noqa: E402

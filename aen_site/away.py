@@ -25,9 +25,11 @@ def broken(request: HttpRequest) -> HttpResponse:
 
 
 class InOneLine(logging.Filter):
-    """For ``django.request``: a database that is away says all in its error; no code is to blame."""
+    """A database that is away says all in its error; no code is to blame."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == "psycopg.pool":  # which alone knows why there is no connection
+            record.msg, record.args = " ".join(record.getMessage().split()), ()
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, AWAY):
             record.exc_info = None

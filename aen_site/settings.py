@@ -170,7 +170,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "httpx": {"level": "WARNING"},
-        "psycopg.pool": {"level": "ERROR"},  # who needed the connection says so
+        "psycopg.pool": {"level": "WARNING", "filters": ["away"]},
         "django.request": {"level": "ERROR", "filters": ["away"]},
         # What strangers send is refused; a traceback for each would only fill the log.
         "django.security.DisallowedHost": {"level": "CRITICAL"},

@@ -12,6 +12,6 @@ What our code may not do, so that it stays true on all three, is held by
 ``accounts.transactions``.
 """
 
-from .urls import Chosen, chosen, refuse_djongo
+from .urls import Chosen, chosen, refuse_djongo, share_connections
 
-__all__ = ["Chosen", "chosen", "refuse_djongo"]
+__all__ = ["Chosen", "chosen", "refuse_djongo", "share_connections"]

@@ -25,7 +25,7 @@ DJONGO = (
     "AEN_DATABASE_URL=mongodb://user:password@host:port/name?replicaSet=rs0"
 )
 
-#: PostgreSQL's connections of one process. A page without a database is refused after ``timeout``
+#: PostgreSQL's connections of the server. A page without a database is refused after ``timeout``
 #: seconds, and a database that is back is found within one second more.
 _POOL = {"min_size": 0, "max_size": 20, "max_waiting": 200, "timeout": 3, "reconnect_timeout": 1}
 
@@ -93,15 +93,23 @@ def _postgresql(parts: SplitResult) -> dict[str, Any]:
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(parts.port or ""),
         "OPTIONS": {
-            # Each request has a thread of its own, so that a connection kept by a thread is new for
-            # every one; a new one costs PostgreSQL more than all else that a page asks of it.
-            "pool": _POOL,
             # A server that vanished from the network, seconds and milliseconds.
             "connect_timeout": 5,
             "tcp_user_timeout": 10_000,
         },
         "CONN_HEALTH_CHECKS": True,
     }
+
+
+def share_connections(settings: dict[str, Any]) -> None:
+    """Have a process with many threads, the server, keep PostgreSQL's connections in a pool.
+
+    Each request has a thread of its own, so that a connection kept by its thread is new for every one;
+    a new one costs PostgreSQL more than all else that a page asks of it. Commands say better without
+    a pool why there is no connection.
+    """
+    if settings["ENGINE"] == "django.db.backends.postgresql":
+        settings["OPTIONS"]["pool"] = _POOL
 
 
 def _mongodb(url: str, parts: SplitResult) -> dict[str, Any]:

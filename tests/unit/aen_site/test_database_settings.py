@@ -48,6 +48,14 @@ def test_postgresql_is_read_with_its_escapes():
     assert (found["HOST"], found["PORT"], found["NAME"]) == ("db.example", "5433", "aen")
 
 
+def test_the_server_alone_shares_connections_and_to_postgresql_alone():
+    for url, shared in (("postgresql://h/aen", True), ("sqlite:////x", False)):
+        found = databases.chosen(url).settings
+        assert "pool" not in found["OPTIONS"]
+        databases.share_connections(found)
+        assert ("pool" in found["OPTIONS"]) == shared
+
+
 def test_mongodb_acknowledges_what_a_majority_has_on_disk():
     url = "mongodb://u:p@a.example:27017,b.example:27017/aen?replicaSet=rs0"
     found = databases.chosen(url).settings
