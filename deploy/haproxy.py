@@ -61,7 +61,7 @@ def render(
         dropped=patterns.dropped(),
         our_cookies=patterns.our_cookies(),
         odd_target=_quoted(patterns.odd_target()),
-        odd_names=_quoted(patterns.odd_names()),
+        odd_head=_quoted(patterns.odd_head()),
         odd_connection=_quoted(patterns.odd_connection()),
         odd_cookie=_quoted(patterns.odd_cookie()),
         odd_answer=_quoted(patterns.odd_answer_names()),

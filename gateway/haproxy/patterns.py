@@ -15,11 +15,12 @@ _VALUE = r"[^\x00-\x1f\x7f;]*"
 _SAFE_ATTRIBUTE = r"secure|httponly|partitioned|samesite=[a-z]*|max-age=[0-9]+|expires=[^;]*|path=/"
 
 
-def odd_names() -> str:
-    """Match the comma-separated names of a request's fields if the gateway is to look at them."""
+def odd_head() -> str:
+    """Match a request's fields, as lines ``name: value``, if the gateway is to look at them."""
     names = _alternatives(fields._DROPPED - _SEEN_TO)
     prefixes = "|".join(prefix.decode() for prefix in fields._SPOOFABLE_PREFIXES)
-    return rf"(?:^|,)(?:{names}|(?:{prefixes}|[^,_]*_)[^,]*)(?:,|$)"
+    named = rf"(?:^|\n)(?:{names}|(?:{prefixes}|[^:_]*_)[^:]*):"
+    return rf"{named}|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 
 
 def odd_target() -> str:
