@@ -10,8 +10,9 @@ import contextlib
 import sys
 
 import httpx
-from gateway_load import HANDSHAKE, Asker, Echoer
-from gateway_rate import CONNECTIONS, CORES, SOCKETS, Bench, Subject, medians, show_rate, table
+from gateway_load import Asker, Echoer
+from gateway_rate import CONNECTIONS, CORES, NO_LIMIT, SOCKET, SOCKETS, Bench, Subject
+from gateway_tables import medians, show_rate, table
 
 # Their places are made known by gateway_rate.
 from fake_haproxy import ABSENT, Haproxy  # isort: skip
@@ -46,7 +47,7 @@ class PlaneBench(Bench):
 
     def _add_gateways(self):
         self._rest = contextlib.ExitStack()
-        gateway = self.site.another_gateway(limits={"person_rate": 1e9})
+        gateway = self.site.another_gateway(limits=NO_LIMIT)
         self.subjects.append(Subject("gateway alone", gateway.port, gateway.pid, gateway.stop))
         self._add_plain()
         self._add_plane()
@@ -62,7 +63,7 @@ class PlaneBench(Bench):
         plain._config.write_text(
             _PLAIN.format(
                 runtime=plain.sockets.runtime, port=port, agent=self.site.node.path,
-                app_id=self.opened.app_id,
+                app_id=self.people[0].app_id,
             )
         )  # fmt: skip
         plain.start(before=PINNED)
@@ -77,27 +78,29 @@ class PlaneBench(Bench):
         )  # fmt: skip
         plane.start(before=PINNED)
         gateway = self.site.another_gateway(
-            haproxy=plane.config, public_url=url, limits={"person_rate": 1e9}
+            haproxy=plane.config, public_url=url, limits=NO_LIMIT, max_ttl=600.0
         )
         self._rest.callback(gateway.stop)
         self.plane = plane
         self.subjects.append(Subject("HAProxy, told by the gateway", port, plane.pid, plane.stop))
 
-    def prime(self, subject):
-        super().prime(subject)
+    def prime(self, subject, people=None):
+        super().prime(subject, people)
         if "told" in subject.name:
-            self._tell(subject)
+            eventually(lambda: self._is_told(subject), 30)
 
-    def _tell(self, subject):
-        """Ask with the measured request's own fields until HAProxy carries it by itself."""
-        cookie = {"Cookie": f"mode=1; aen_gateway={self.opened.session}", "Host": "127.0.0.1"}
-
-        def told():
-            url = f"http://127.0.0.1:{subject.port}{self.opened.prefix}"
-            httpx.get(url, headers=cookie, trust_env=False)
-            return any(" 127.0.0.1\x01" in one for one in self.plane.entries)
-
-        eventually(told, 10)
+    def _is_told(self, subject):
+        """Ask with the measured requests' own fields; whether HAProxy carries them all by itself."""
+        if not hasattr(self, "told"):
+            with httpx.Client(trust_env=False) as client:
+                for opened in self.people:
+                    cookie = f"mode=1; aen_gateway={opened.session}"
+                    fields = {"Cookie": cookie, "Host": "127.0.0.1"}
+                    client.get(f"http://127.0.0.1:{subject.port}{opened.prefix}", headers=fields)
+        told = [one for one in self.plane.entries if " 127.0.0.1\x01" in one]
+        if len(told) >= len(self.people):
+            self.told = True
+        return hasattr(self, "told")
 
     def stop(self):
         self._rest.close()
@@ -109,21 +112,20 @@ def main(rounds=3, seconds=1.0):
         print(ABSENT)
         return
     bench = PlaneBench()
-    bench.site.server.ttl = 600.0  # so that none of it ends while it is measured
     subjects = [one for one in bench.subjects if "HAProxy" in one.name or "alone" in one.name]
 
-    def measure(title, kind, request, connections):
+    def measure(title, kind, requests, connections):
         found = medians(
-            rounds, subjects, lambda one: bench.answers(one, kind, request, connections, seconds)
+            rounds, subjects, lambda one: bench.answers(one, kind, requests, connections, seconds)
         )
         table(title, ["answers/s", "× CHP", "CPU µs"], found, show_rate)
 
     try:
         for connections in CONNECTIONS:
             title = f"GET of 1 KiB, {connections} kept-alive connections"
-            measure(title, Asker, bench.request(), connections)
-        request = bench.request("socket", more=HANDSHAKE + "Origin: http://127.0.0.1\r\n")
-        measure(f"WebSocket echo, {SOCKETS} connections", Echoer, request, SOCKETS)
+            measure(title, Asker, bench.requests(), connections)
+        requests = bench.requests("socket", SOCKET)
+        measure(f"WebSocket echo, {SOCKETS} connections", Echoer, requests, SOCKETS)
     finally:
         bench.stop()
 
