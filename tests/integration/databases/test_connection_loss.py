@@ -1,5 +1,7 @@
 """The database goes away for a while: people are told, apps go on, and all is well afterwards."""
 
+import socket
+
 import httpx
 import pytest
 from gateway_fakes import App, Served, Site, _made
@@ -145,3 +147,17 @@ def _works_as_before(parts):
     parts.rest("POST", "projects/mira/forecast/apps/lab/stop").raise_for_status()
     [launched] = [c["app_id"] for c in parts.near.node.commands if c["type"] == "launch"]
     until(lambda: parts.told("stop", launched), "the stop to reach the node")
+
+
+def test_callers_that_hang_up_take_no_connection_with_them(site_on):
+    site = site_on("postgresql")
+    token = site.set_up()["token"]
+    site.serve()
+    head = "GET /api/v1/projects HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    head += f"Authorization: Bearer {token}\r\n\r\n"
+    for _ in range(3 * 20):  # the pool three times over
+        with socket.create_connection(("127.0.0.1", site.port)) as caller:
+            caller.sendall(head.encode())
+    bearer = {"Authorization": f"Bearer {token}"}
+    for _ in range(5):
+        assert site.get("/api/v1/projects", headers=bearer).status_code == 200
