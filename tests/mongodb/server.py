@@ -62,10 +62,11 @@ class Server:
     """``with Server() as server``: runs when entered, gone when left, its files included.
 
     ``lasting``: what it acknowledged is on the disk; without it a killed server forgets some.
+    ``alone``: it says that it is in no replica set.
     """
 
-    def __init__(self, *, lasting: bool = False) -> None:
-        self.lasting = lasting
+    def __init__(self, *, lasting: bool = False, alone: bool = False) -> None:
+        self.options = ["--sync-on-commit"] * lasting + ["--standalone"] * alone
         self.folder = Path(tempfile.mkdtemp(prefix="aen-mongodb-"))
         self.port = _free_port()
         self.process: subprocess.Popen | None = None
@@ -95,11 +96,10 @@ class Server:
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        lasting = ["--sync-on-commit"] if self.lasting else []
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [_folder() / "bin/secantusd-py", "--host", "127.0.0.1", "--port", str(self.port),
-                 "--storage-path", self.folder / "data", "--log-level", "WARNING", *lasting],
+                 "--storage-path", self.folder / "data", "--log-level", "WARNING", *self.options],
                 cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={"PATH": os.defpath, "HOME": str(self.folder)},
                 preexec_fn=functools.partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509

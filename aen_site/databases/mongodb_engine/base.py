@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 from django_mongodb_backend import base
 from django_mongodb_backend.utils import OperationDebugWrapper
@@ -24,6 +25,12 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 #: The server may have committed; asking again is safe, and says so.
 _UNKNOWN = "UnknownTransactionCommitResult"
 _ASK_AGAIN = 3
+
+
+_ALONE = (
+    "This MongoDB is in no replica set, and without one it has no transactions. One member is enough: "
+    "start mongod with --replSet rs0, and run rs.initiate() once in mongosh."
+)
 
 
 class _Collection(Collection[dict[str, Any]]):
@@ -56,8 +63,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
             super().connect()
 
     def start_transaction_mongo(self) -> None:
+        """Begin. Raises ``ImproperlyConfigured`` where MongoDB runs without transactions."""
         with _in_words_of_django():
             super().start_transaction_mongo()
+        known = self.connection.topology_description.server_descriptions().values()
+        if any(server.server_type_name == "Standalone" for server in known):
+            self.rollback_mongo()
+            raise ImproperlyConfigured(_ALONE)
 
     def commit_mongo(self) -> None:
         """Commit, then run what waited for it. Raises ``DatabaseError`` if it was not committed."""
