@@ -109,12 +109,11 @@ class StrictApp:
         return None if reply.close else behind
 
     def forget(self) -> None:
-        """Begin anew, with no connection left of before."""
-        for sock in list(self._socks):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        """Begin anew; idle connections stay, as whoever keeps them may just be using one."""
         self.seen, self.broken = [], []
 
     def close(self) -> None:
         self._listener.close()
-        self.forget()
+        for sock in list(self._socks):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
