@@ -9,6 +9,8 @@ from running_site import ROOT, until
 pytestmark = pytest.mark.browser
 
 LAUNCH = 60_000  # milliseconds; a machine with other work is slow, no figure is asserted
+#: JupyterLab waits longer from try to try, up to a minute, for a gateway that was killed.
+RECONNECT = 150_000
 STEPS = ["Account", "Directory", "Permissions", "Environment", "Launch", "Ready"]
 
 
@@ -52,7 +54,7 @@ class Notebook:
         expect(editor).to_contain_text(code)
         editor.press("Shift+Enter")
         output = cell.locator(".jp-OutputArea-output").first
-        output.wait_for(timeout=LAUNCH)
+        output.wait_for(timeout=RECONNECT)
         return output.inner_text().strip()
 
 
