@@ -190,7 +190,8 @@ class Service:
         place = Path(self._config.run_dir, _TURNS)
         place.mkdir(mode=0o700, exist_ok=True)
         path = place / f"{known.owner}.{known.name}"
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        # To lock it takes no right to write, by which people could fill the node's own directory.
+        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def _said(done: bool, why: str = "", unknown: bool = False) -> bytes:

@@ -105,7 +105,7 @@ class Changes:
     def _create_uv(self, place: Path, path: Path, wish: Wish) -> None:
         own = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
         work.uv(self._progress, "venv", "--relocatable", "--no-project", "--python",
-                wish.python or own, "--prompt", path.name, place)  # fmt: skip
+                wish.python or own, f"--prompt={path.name}", place)  # fmt: skip
         kernel = ["ipykernel"] if wish.kernel and not wish.file else []
         self._pip(place, *wish.specs, *kernel, file=wish.file)
 

@@ -38,6 +38,7 @@ def _cover(tmp: str, keep: list[str]) -> None:
     # Its user could put a link there that leads root elsewhere: not before places are made in it.
     user = os.fstat(cover)
     os.fchown(cover, 0, 0)
+    os.fchmod(cover, 0o700)  # whatever rights to it that user gave before
     if os.listdir(cover):
         raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), tmp)
     for place in _TEMPORARY:

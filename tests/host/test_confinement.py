@@ -145,6 +145,7 @@ def test_a_link_planted_in_an_apps_own_tmp_leads_root_nowhere(tmp_path, planted)
     for path in (own, elsewhere, kept):
         path.mkdir(parents=True)
     os.chown(own, 12345, 12345)
+    own.chmod(0o777)
     if planted:
         first = kept.relative_to("/tmp").parts[0]
         (own / first).symlink_to(elsewhere)
@@ -156,6 +157,8 @@ def test_a_link_planted_in_an_apps_own_tmp_leads_root_nowhere(tmp_path, planted)
     else:
         assert not done.stdout + done.stderr
         assert own.stat().st_uid == 12345
+        # While it was root's, too: else links could be put there after the look.
+        assert own.stat().st_mode & 0o777 == 0o700
 
 
 def test_what_a_killed_agent_left_of_an_unknown_app_goes_with_the_next_start(small_node, people):

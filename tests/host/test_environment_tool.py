@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -209,10 +210,10 @@ def test_an_environment_is_made_copied_exported_made_again_and_deleted(shell, no
     assert shell.ok(two / "bin/python", "-c", "import sys; print(sys.prefix)") == f"{two}\n"
     shell.ok("aen", "env", "export", "two", "--file", "wanted.txt")
     assert "aenttoy==1.0" in (shell.home / "wanted.txt").read_text()
-    shell.ok("aen", "env", "create", "three", "--file", "wanted.txt")
-    assert shell.ok(shell.home / "envs/three/bin/aenttoy") == "1.0\n"
+    shell.ok("aen", "env", "create", "--file", "wanted.txt", "--", "-three")
+    assert shell.ok(shell.home / "envs/-three/bin/aenttoy") == "1.0\n"
     listed = shell.ok("aen", "env", "list")
-    assert [line.split()[0] for line in listed.splitlines()] == ["name", "default", "three", "two"]
+    assert [line.split()[0] for line in listed.splitlines()] == ["name", "-three", "default", "two"]
 
 
 def test_pips_own_commands_work_and_leave_shared_files(shell, node):
@@ -332,6 +333,28 @@ def test_a_viewer_cannot_keep_others_from_changes(node, people):
         assert "Done" in shell.ok("aen", "env", "delete", "copy")
     finally:
         held.communicate("")
+
+
+def test_who_has_the_turn_cannot_write_to_the_nodes_file(node, people):
+    mira = people()
+    shell = Shell(node, node.run("web", mira), mira)
+    said = shell.ok("/usr/bin/python3", "-c", WRITE, node.run_dir / "env.sock", f"{mira}/demo")
+    assert said.split() == [str(errno.EBADF), str(errno.EACCES)]
+
+
+WRITE = """
+import os, socket, sys
+sock = socket.socket(socket.AF_UNIX)
+sock.connect(sys.argv[1])
+sock.sendall(('{"turn": "%s"}\\n' % sys.argv[2]).encode())
+fd = socket.recv_fds(sock, 4096, 1)[1][0]
+for write in lambda: os.write(fd, b"x"), lambda: os.open(f"/proc/self/fd/{fd}", os.O_WRONLY):
+    try:
+        write()
+        print("written")
+    except OSError as error:
+        print(error.errno)
+"""
 
 
 LOCK_ALL = """
