@@ -25,7 +25,7 @@ import msgspec
 from compute_agent import upstream
 from compute_agent.config import Config
 from compute_agent.environments.tools import PEOPLE, SOCKET
-from compute_agent.host import privileges
+from compute_agent.host import locks, privileges
 from compute_agent.host.errors import HostError
 from compute_agent.host.permissions import Cancelled
 from compute_agent.launch import Launcher
@@ -190,8 +190,24 @@ class Service:
         place = Path(self._config.run_dir, _TURNS)
         place.mkdir(mode=0o700, exist_ok=True)
         path = place / f"{known.owner}.{known.name}"
-        # To lock it takes no right to write, by which people could fill the node's own directory.
-        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        file = _opened(path)
+        # Who left the team keeps what was open, and would keep all others from changes.
+        if all(_is_kept(file, _writers(known)) for _ in range(2)):  # not just ended
+            os.close(file)
+            path.unlink()
+            file = _opened(path)
+        return file
+
+
+def _opened(path: Path) -> int:
+    # To lock it takes no right to write, by which people could fill the node's own directory.
+    return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _is_kept(turn: int, writers: Collection[str]) -> bool:
+    """Say whether somebody who may not change the project has the lock of its turn."""
+    uid = locks.holder(turn)
+    return uid is not None and not _is_of(uid, writers)
 
 
 def _said(done: bool, why: str = "", unknown: bool = False) -> bytes:

@@ -357,6 +357,40 @@ for write in lambda: os.write(fd, b"x"), lambda: os.open(f"/proc/self/fd/{fd}", 
 """
 
 
+def test_who_left_the_team_cannot_keep_others_from_changes(node, people):
+    mira, otto = people(), people()
+    members = [{"account": otto, "access": "rwx"}]
+    shell = Shell(node, node.run("web", mira, members=members), mira)
+    shell.ok("aen", "env", "clone", "default", "copy")
+    person = pwd.getpwnam(otto)
+    held = subprocess.Popen(
+        ["/usr/bin/python3", "-c", KEEP, node.run_dir / "env.sock", f"{mira}/demo"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, user=person.pw_uid,
+        group=person.pw_gid, extra_groups=[], cwd="/",
+    )  # fmt: skip
+    try:
+        assert held.stdout.readline() == "kept\n"
+        code, said = shell("aen", "env", "delete", "copy")
+        assert code == 1
+        assert "Somebody is changing" in said
+        node.run("web", mira)  # with a team of which otto is no more
+        assert "Done" in shell.ok("aen", "env", "delete", "copy")
+    finally:
+        held.communicate("")
+
+
+KEEP = """
+import fcntl, socket, sys
+sock = socket.socket(socket.AF_UNIX)
+sock.connect(sys.argv[1])
+sock.sendall(('{"turn": "%s"}\\n' % sys.argv[2]).encode())
+[file] = socket.recv_fds(sock, 4096, 1)[1]
+fcntl.flock(file, fcntl.LOCK_EX)
+print("kept", flush=True)
+sys.stdin.read()
+"""
+
+
 LOCK_ALL = """
 import fcntl, os, socket, sys
 sock = socket.socket(socket.AF_UNIX)
