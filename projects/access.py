@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404
 from guardian.models import GroupObjectPermission, UserObjectPermission
 
@@ -27,8 +27,11 @@ def role_of(user: User, project: Project) -> Role | None:
         return "owner"
     names = [*_codenames(UserObjectPermission, project, user=user)]
     names += _codenames(GroupObjectPermission, project, group__in=_groups(user))
-    roles = [role for role in ROLES if PREFIX + role in names]
-    return roles[0] if roles else None
+    return _best(names)
+
+
+def _best(codenames: list[str]) -> Role | None:
+    return next((role for role in ROLES if PREFIX + role in codenames), None)
 
 
 def only_by_group(user: User, project: Project) -> bool:
@@ -101,26 +104,46 @@ def shared_ids(user: User) -> list[UUID]:
 
 def team_projects(user: User) -> QuerySet[Project]:
     """Return the projects a person owns or is in the team of."""
-    return _rows(pk__in=[*_owned_ids(user), *shared_ids(user)])
+    return _rows(_of_team(user))
 
 
 def visible_projects(user: User) -> QuerySet[Project]:
     """Return all projects a person may see: their own, shared ones, and the public ones."""
     if not user.is_authenticated:
         return Project.objects.none()
-    public = Project.objects.filter(visibility=Project.Visibility.PUBLIC)
-    ids = {*_owned_ids(user), *shared_ids(user), *public.values_list("pk", flat=True)}
-    return _rows(pk__in=ids)
+    return _rows(_of_team(user) | Q(visibility=Project.Visibility.PUBLIC))
 
 
-def _rows(**where: object) -> QuerySet[Project]:
-    rows = Project.objects.filter(**where).select_related("owner", "node", "data_center")
+def _of_team(user: User) -> Q:
+    """Ids for what guardian knows alone: of public projects there may be more than a query takes."""
+    return Q(owner=user) | Q(pk__in=shared_ids(user))
+
+
+def _rows(where: Q) -> QuerySet[Project]:
+    rows = Project.objects.filter(where).select_related("owner", "node", "data_center")
     # For the apps of projects that have no node yet, and the addresses of those that run.
     return rows.prefetch_related("data_center__nodes", "data_center__gateways")
 
 
-def _owned_ids(user: User) -> list[UUID]:
-    return list(Project.objects.filter(owner=user).values_list("pk", flat=True))
+def roles_of(user: User, projects: Iterable[Project]) -> dict[UUID, Role]:
+    """Return a person's role in each project that they have one in, by its id.
+
+    ``role_of`` for many, in as many queries as for one, and without the others of their teams.
+    """
+    if not user.is_authenticated or not user.is_active:
+        return {}
+    projects = list(projects)
+    ids = [str(row.pk) for row in projects]
+    names: dict[str, list[str]] = {}
+    for model, who in (
+        (UserObjectPermission, {"user": user}),
+        (GroupObjectPermission, {"group__in": _groups(user)}),
+    ):
+        rows = model.objects.filter(permission__content_type=_type(), object_pk__in=ids, **who)
+        for key, codename in rows.values_list("object_pk", "permission__codename"):
+            names.setdefault(key, []).append(codename)
+    roles = {UUID(key): strongest for key, found in names.items() if (strongest := _best(found))}
+    return roles | {row.pk: "owner" for row in projects if row.owner_id == user.pk}
 
 
 Team = list[tuple[User, Role]]

@@ -154,7 +154,7 @@ def create(request: HttpRequest, data: ProjectIn) -> Status:
 @router.get("", response=ProjectPage)
 def index(request: HttpRequest, search: str = "", owner: str = "", page: int = 1) -> dict[str, Any]:
     """List the projects one may see, those with the latest activity first."""
-    rows = access.visible_projects(request.user)
+    rows = access.visible_projects(request.user).prefetch_related(None)  # what pages show of apps
     if owner:
         rows = rows.filter(owner__username=owner)
     if search:
@@ -163,8 +163,8 @@ def index(request: HttpRequest, search: str = "", owner: str = "", page: int = 1
     pages = max(1, -(-count // PAGE_SIZE))
     page = min(max(1, page), pages)
     shown = list(rows[(page - 1) * PAGE_SIZE : page * PAGE_SIZE])
-    teams = access.teams(shown)
-    items = [_project_out(row, dict(teams[row.pk]).get(request.user)) for row in shown]
+    roles = access.roles_of(request.user, shown)
+    items = [_project_out(row, roles.get(row.pk)) for row in shown]
     return {"items": items, "page": page, "pages": pages, "count": count}
 
 

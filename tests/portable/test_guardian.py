@@ -37,6 +37,15 @@ def test_a_group_gives_what_it_has(project, cast, night_shift):
     assert project in access.team_projects(cast.otto)
 
 
+def test_roles_in_many_projects_are_the_roles_in_each(project, cast, night_shift):
+    assign_perm("projects.role_viewer", night_shift, project)
+    assign_perm(EDITOR, cast.otto, project)
+    other = actions.create_project(cast.otto, "other", visibility="public")
+    for user in (cast.mira, cast.otto, cast.vera, cast.ada):
+        each = {row.pk: access.role_of(user, row) for row in (project, other)}
+        assert access.roles_of(user, [project, other]) == {pk: r for pk, r in each.items() if r}
+
+
 def test_given_twice_it_is_there_once(project, cast):
     assign_perm(EDITOR, cast.edda, project)
     assert UserObjectPermission.objects.filter(user=cast.edda).count() == 1
