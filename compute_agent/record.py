@@ -16,7 +16,7 @@ import msgspec
 from compute_agent.applog import Tail
 from compute_agent.host import process
 from compute_agent.host.cgroups import Usage
-from compute_agent.protocol import AppStatus, Step
+from compute_agent.protocol import AppStatus, Step, encode
 from compute_agent.protocol.messages import AppState
 from compute_agent.splice import Traffic
 from compute_agent.stored import Stored, decode
@@ -218,7 +218,7 @@ class Record:
             spent=self._spent,
             boot=process.boot_id(),
         )
-        write_private(self.directory / "record.json", msgspec.json.encode(stored))
+        write_private(self.directory / "record.json", encode(stored))
 
 
 def _differs(new: float | None, old: float | None) -> bool:

@@ -1,6 +1,6 @@
 """The messages of wire 2 as typed structures, and their JSON form."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -258,8 +258,25 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(message: Struct) -> bytes:
-    """Return the message as one line of JSON, without a newline at its end."""
-    return _encoder.encode(message)
+    """Return the message as one line of JSON, without a newline at its end.
+
+    Names of files need not be UTF-8; what is not becomes a question mark. One odd name must not keep
+    a node from reporting.
+    """
+    try:
+        return _encoder.encode(message)
+    except UnicodeEncodeError:
+        return _encoder.encode(_legible(msgspec.to_builtins(message)))
+
+
+def _legible(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_legible(name): _legible(content) for name, content in value.items()}
+    if isinstance(value, list | tuple):
+        return [_legible(content) for content in value]
+    return value
 
 
 def decode_command(data: bytes) -> Command:
