@@ -6,7 +6,7 @@ from compute_agent.environments import inventory
 from compute_agent.envtool.conda_meta import META
 from compute_agent.protocol import AppStatus, EnvironmentsFound, decode_report, encode
 from compute_agent.record import Record
-from compute_agent.stored import Stored
+from compute_agent.stored import Stored, decode
 
 ODD = os.fsdecode(b"\xff\xfe")
 
@@ -28,8 +28,6 @@ def test_a_package_whose_name_is_no_text_is_reported_all_the_same(tmp_path):
 
 
 def test_a_launch_that_met_such_a_name_is_written_down(tmp_path):
-    app = Record(Stored(AppStatus("0" * 32, 0, "preparing")), tmp_path, lambda _: None)
-    app.start_step("environment")
-    app.finish_step(f"default, Python 3.{ODD}, present", 0.1)
-    app.save()
-    assert b"Python 3.??" in (tmp_path / "record.json").read_bytes()
+    met = AppStatus("0" * 32, 0, "preparing", cause=f"Python 3.{ODD} is there.")
+    Record(Stored(met), tmp_path, lambda _: None).save()
+    assert decode((tmp_path / "record.json").read_bytes()).status.cause == "Python 3.?? is there."
