@@ -17,6 +17,10 @@ _WORD = re.compile(r"[A-Za-z0-9_./:@\[\]-]+")
 #: Seconds between two looks whether the gateway lives.
 _LOOK = 2
 _SLOTS = 1000
+#: Seconds, as the gateway has them by default.
+_GRACE = 60.0
+#: For a limit that is off.
+_UNLIMITED = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,30 @@ class Sockets:
     agent: Path
 
 
+def settings(file: Path) -> tuple[float, "Settings"]:
+    """Return the gateway's ``grace`` in seconds and its ``limits``: the defaults without ``file``.
+
+    Raises ``Problem`` if the file is not as it must be.
+    """
+    from gateway.config import ConfigError, load
+    from gateway.limits import Settings
+
+    if not file.exists():
+        return _GRACE, Settings()
+    try:
+        config = load(str(file))
+    except ConfigError as error:
+        raise Problem("The gateway's configuration cannot be used.", str(error)) from error
+    return config.grace, config.limits
+
+
 def render(
     public_url: str,
     sockets: Sockets,
     *,
     account: str = "",
     bind: str = "",
-    grace: float = 60,
+    grace: float = _GRACE,
     slots: int = _SLOTS,
     limits: "Settings | None" = None,
 ) -> str:
@@ -71,9 +92,9 @@ def render(
         falls=max(1, round(grace / _LOOK)),
         pages=_pages(),
         guards=_guards(),
-        rate=f"{limits.person_rate * BURST_SECONDS:.0f}",
+        rate=f"{limits.person_rate * BURST_SECONDS or _UNLIMITED:.0f}",
         burst=f"{BURST_SECONDS:g}",
-        connections=limits.address_connections or 1_000_000,
+        connections=limits.address_connections or _UNLIMITED,
         slots="\n".join(_slot(number, sockets.agent, most) for number in range(1, slots + 1)),
     )
 

@@ -71,7 +71,10 @@ def haproxy_conf(site: Site, role: str) -> str:
         layout.gateway / "haproxy.sock", layout.gateway / "requests.sock", layout.agent_socket
     )
     account = "" if chosen.single else chosen.account
-    return haproxy.render(chosen.gateway_public_url, sockets, account=account)
+    grace, limits = haproxy.settings(layout.gateway_config)
+    return haproxy.render(
+        chosen.gateway_public_url, sockets, account=account, grace=grace, limits=limits
+    )
 
 
 def systemd_unit(site: Site, role: str) -> str:

@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 BENCHMARKS = {
     "start": "start_time.py",
     "gateway": "gateway_rate.py",
+    "haproxy": "gateway_haproxy.py",
     "flood": "gateway_flood.py",
     "revocation": "gateway_revocation.py",
     "soak": "gateway_soak.py",

@@ -1,5 +1,6 @@
 """HAProxy's configuration, read back by HAProxy itself."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from fake_haproxy import ABSENT, PROGRAM
 
 from deploy import haproxy
 from deploy.say import Problem
+from gateway.limits import Settings
 
 SOCKETS = haproxy.Sockets(Path("/tmp/h.sock"), Path("/tmp/g.sock"), Path("/run/aen/agent.sock"))
 
@@ -35,3 +37,28 @@ def test_a_path_that_it_cannot_hold_is_named():
     odd = haproxy.Sockets(Path("/tmp/with space"), SOCKETS.gateway, SOCKETS.agent)
     with pytest.raises(Problem, match="with space"):
         haproxy.render("https://apps.example.org", odd)
+
+
+def test_grace_and_limits_are_the_gateways(tmp_path):
+    file = tmp_path / "gateway.json"
+    assert haproxy.settings(file)[1].person_rate == 1000
+    url = "http://127.0.0.1:8089"
+    wanted = dict.fromkeys(("server", "server_public", "public_url"), url) | {
+        "gateway_id": "0" * 32, "credential_file": "c", "secret_key_file": "k", "grace": 20,
+        "limits": {"person_rate": 5, "person_open": 7, "address_connections": 0},
+    }  # fmt: skip
+    file.write_text(json.dumps(wanted))
+    grace, limits = haproxy.settings(file)
+    text = haproxy.render(url, SOCKETS, grace=grace, limits=limits, slots=1)
+    assert "fall 10 rise" in text
+    assert "sc0_http_req_rate gt 20\n" in text
+    assert " maxconn 7 " in text
+    file.write_text("{}")
+    with pytest.raises(Problem, match=r"gateway\.json"):
+        haproxy.settings(file)
+
+
+def test_a_rate_of_0_is_no_limit():
+    limits = Settings(person_rate=0)
+    text = haproxy.render("http://127.0.0.1:8089", SOCKETS, limits=limits, slots=1)
+    assert "sc0_http_req_rate gt 0\n" not in text
