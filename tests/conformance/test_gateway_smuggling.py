@@ -83,7 +83,7 @@ BAD_LINES = {
 #: What HAProxy puts right itself: the gateway, or the app, gets one good request.
 MENDED = (
     "CL.TE", "TE.CL", "CL twice, the same", "CL list", "folded field", "line feed in a value",
-    "body after an upgrade", "body after a WebSocket's handshake", "HTTP/1.2",
+    "body after an upgrade", "body after a WebSocket's handshake", "HTTP/1.2", "bare line feeds",
 )  # fmt: skip
 
 
