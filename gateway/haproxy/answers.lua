@@ -9,8 +9,11 @@ local function split(text, separator)
   return found
 end
 
+-- One look from each end: "^%s*(.-)%s*$" takes the square of the blanks in the middle, and HAProxy
+-- ends itself where an answer takes seconds.
 local function trimmed(text)
-  return text:match("^%s*(.-)%s*$")
+  local first = text:find("%S")
+  return first and text:match("^.*%S", first) or ""
 end
 
 local function begins(text, beginning)

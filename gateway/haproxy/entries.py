@@ -21,6 +21,8 @@ _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 def key_of(admitted: Admitted) -> bytes | None:
     """Return what HAProxy makes of such a request; ``None`` if it is to leave it to the gateway."""
     headers = admitted.sent.headers
+    if admitted.sent.bearer is None and not admitted.question.sessions:
+        return None  # it passed by a token in its query, of which the key says nothing
     if any(sum(name == keyed for name, _ in headers) > 1 for keyed in _KEYED):
         return None
     place = admitted.path.prefix.rstrip(b"/")

@@ -2,6 +2,8 @@
 
 Made from the rules of ``forwarding`` when the configuration is rendered. They may match too much,
 never too little: of requests the gateway judges what matches, of answers ``answers.lua`` does.
+HAProxy takes a search that PCRE gives up, for its limits of steps and of stack, for one that found
+nothing. So repetitions never go back (``*+``), which needs neither.
 """
 
 import re
@@ -10,9 +12,13 @@ from ..forwarding import Header, cookies, fields, paths
 
 #: Fields of the connection, and those that are replaced: HAProxy's configuration deals with them.
 _SEEN_TO = frozenset((b"connection", b"upgrade", b"te", b"content-length", b"cookie", b"host"))
-_WORD = r"[!#$%&*+.^_`|~0-9a-z-]+"
-_VALUE = r"[^\x00-\x1f\x7f;]*"
-_SAFE_ATTRIBUTE = r"secure|httponly|partitioned|samesite=[a-z]*|max-age=[0-9]+|expires=[^;]*|path=/"
+_WORD = r"[!#$%&*+.^_`|~0-9a-z-]++"
+_VALUE = r"[^\x00-\x1f\x7f;]*+"
+_SAFE_ATTRIBUTE = (
+    r"secure|httponly|partitioned|samesite=[a-z]*+|max-age=[0-9]++|expires=[^;]*+|path=/"
+)
+#: A longer ``Set-Cookie`` is not for HAProxy's own replacement, which does go back.
+_LONG_COOKIE = 1024
 
 
 def odd_head() -> str:
@@ -32,7 +38,7 @@ def odd_target() -> str:
 
 def odd_connection() -> str:
     """Match the value of ``Connection`` if it names other fields."""
-    return r"^(?!\s*(?:(?:keep-alive|close|upgrade|te)\s*(?:,\s*|$))*$)"
+    return r"^(?!\s*+(?:(?:keep-alive|close|upgrade|te)\s*+(?:,\s*+|$))*+$)"
 
 
 def odd_answer_names() -> str:
@@ -66,8 +72,8 @@ def _text(field: Header) -> tuple[str, str]:
 def odd_cookie() -> str:
     """Match the value of an answer's ``Set-Cookie`` unless it only lacks the app's path."""
     ours = "|".join(prefix.decode() for prefix in cookies._OUR_COOKIES)
-    plain = rf"{_WORD}={_VALUE}(?:;\s*(?:{_SAFE_ATTRIBUTE})\s*)*"
-    return rf"^(?!(?!{ours}){plain}$)"
+    plain = rf"{_WORD}={_VALUE}(?:;\s*+(?:{_SAFE_ATTRIBUTE})\s*+)*+"
+    return rf"^(?!(?!{ours}){plain}$)|^.{{{_LONG_COOKIE}}}"
 
 
 def _alternatives(names: frozenset[bytes]) -> str:

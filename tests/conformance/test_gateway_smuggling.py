@@ -84,6 +84,7 @@ BAD_LINES = {
 MENDED = (
     "CL.TE", "TE.CL", "CL twice, the same", "CL list", "folded field", "line feed in a value",
     "body after an upgrade", "body after a WebSocket's handshake", "HTTP/1.2", "bare line feeds",
+    "a tab",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import time
 import httpx
 import pytest
 from fake_haproxy import ABSENT
-from fake_parts import eventually
+from fake_parts import begin_answer, eventually, send_chunk
 from gateway_fakes import Site
 from websockets.sync.client import connect
 
@@ -52,6 +52,20 @@ def test_a_granted_session_is_carried_without_the_gateway(site):
 def test_an_api_token_is_carried_without_the_gateway(site):
     opened = site.open_app()
     assert carried(site, opened, headers=opened.bearer).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"Cookie": "theme=dark"}])
+def test_a_token_in_an_address_opens_the_app_for_nobody_else(site, headers):
+    opened = site.open_app()
+    token = f"aen_{opened.owner}"
+    site.server.tokens[token] = opened.owner
+    with site.client(headers=headers) as client:
+        # An entry made of the first, if there were one, would be told before that of the second.
+        for _ in range(3):
+            assert client.get(opened.url, params={"token": token}).status_code == 200
+        carried(site, opened, headers=opened.cookie)
+        assert client.get(opened.url).status_code == 401
+    assert len(entries(site, opened)) == 1
 
 
 @pytest.mark.parametrize(
@@ -176,6 +190,48 @@ def test_another_sites_page_is_refused_though_the_session_is_granted(site, heade
     with site.client() as client:
         answer = client.post(opened.url, headers=opened.cookie | headers)
     assert answer.status_code == 403
+
+
+class Setting:
+    """An app that sets the cookie ``value``."""
+
+    value = b"a=1"
+
+    async def __call__(self, scope, receive, send) -> None:
+        await begin_answer(send, 200, [(b"set-cookie", self.value)])
+        await send_chunk(send, b"", last=True)
+
+
+BLANKS = " " * 70_000
+
+
+@pytest.mark.row(7)
+@pytest.mark.parametrize(
+    "value",
+    [f"a={'x' * 3_000}; Path=/", f"a={'x' * 60_000}; Path=/", f"a=1; Path=/{'; secure' * 8_000}",
+     f"a=1{'; secure' * 8_000}; Domain=evil.example; Path=/", f"a=1{BLANKS}x; Domain=evil.example",
+     f"a=1; expires={BLANKS}; Domain=evil.example; Path=/", f"a=1;{BLANKS}; Domain=evil.example",
+     f"a=1; Path=/{BLANKS}; secure{BLANKS[:9_000]}x", f"a=1; Path=/{'; ' * 30_000}"],
+    ids=range(9),
+)  # fmt: skip
+def test_a_cookie_of_any_length_and_shape_stays_at_its_apps_path(site, value):
+    """Neither PCRE's limits nor the time that a search takes let one through."""
+    opened = site.open_app(app=Setting())
+    carried(site, opened, headers=opened.cookie)
+    opened.app.value = value.encode()
+    answer = carried(site, opened, headers=opened.cookie)
+    parts = [part.strip() for part in answer.headers["set-cookie"].lower().split(";")]
+    assert parts[-1] == f"path={opened.prefix}" and "path=/" not in parts
+    assert "domain=evil.example" not in parts
+    assert site.haproxy.running
+
+
+def test_a_list_of_hosts_is_not_taken_for_its_last(site):
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    with site.client() as client:
+        hosts = {"Host": f"evil.example,127.0.0.1:{site.port}"}
+        assert client.get(opened.url, headers=opened.cookie | hosts).status_code in (400, 421)
 
 
 def test_an_app_without_its_prefix_is_carried_too(site):
