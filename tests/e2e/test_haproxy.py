@@ -10,6 +10,16 @@ import pytest
 from fake_haproxy import ABSENT, PROGRAM
 from running_site import Site, free_port, until
 from test_main_job import Notebook, create_project, open_app
+from test_optional_apps import (
+    PANEL,
+    STREAMLIT,
+    choose,
+    doubled,
+    has_code_server,
+    offered,
+    opened,
+    opens_readme,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(ABSENT), reason=ABSENT)]
 
@@ -69,9 +79,19 @@ class SiteBehindHaproxy(Site):
         return [line for line in self.log.read_text().splitlines() if path in line]
 
 
+def assert_carried(site, tab, place):
+    """The tab is below ``place``, and HAProxy carried its pages and its WebSockets."""
+    place = f"/{site.person('mira')}/{place}/"
+    assert tab.url.startswith(f"{site.gateway}{place}")
+    until(lambda: any(" 200 " in line for line in site.carried(place)), "a page by HAProxy")
+    tab.close()  # HAProxy writes its line at the end
+    until(lambda: any('" 101 ' in line for line in site.carried(place)), "a WebSocket by HAProxy")
+
+
 @pytest.fixture(scope="module")
 def fronted():
     with SiteBehindHaproxy() as running:
+        choose(running, ["streamlit", "panel", "code-server"])
         yield running
 
 
@@ -92,3 +112,23 @@ def test_a_token_of_the_persons_opens_the_app_for_a_script(fronted):
     shown = {"Authorization": f"Bearer {fronted.token('mira', 'apps')}"}
     with httpx.Client(headers=shown, trust_env=False, timeout=30) as client:
         assert [client.get(address).status_code for _ in range(3)] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("app", "title", "text"), [("streamlit", "Streamlit", STREAMLIT), ("panel", "Panel", PANEL)]
+)
+def test_a_dashboard_computes_behind_haproxy(fronted, visit_at, app, title, text):
+    page = visit_at(fronted, "mira")
+    tab = opened(fronted, page, app, title, file=f"{app}_app.py", text=text)
+    doubled(tab, "Hours")
+    assert_carried(fronted, tab, f"with-{app}/{app}")
+
+
+@has_code_server
+def test_code_server_opens_a_file_behind_haproxy(fronted, visit_at):
+    page = visit_at(fronted, "mira")
+    create_project(page, fronted, "coded")
+    offered(page, "Code")
+    tab = open_app(page, "Code")
+    opens_readme(tab)
+    assert_carried(fronted, tab, "coded/code-server")

@@ -62,11 +62,16 @@ VOILA = {
 
 @pytest.fixture(scope="module")
 def chosen(site):
-    """The site with the node's option ``apps`` set, as its administrator would."""
-    path = site.home / "node/compute-launcher-config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"apps": APPS}))
-    site.kill("compute")
+    """The site with the node's option ``apps`` set."""
+    choose(site, APPS)
     yield site
+
+
+def choose(site, apps):
+    """Set the node's option ``apps``, as its administrator would."""
+    path = site.home / "node/compute-launcher-config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"apps": apps}))
+    site.kill("compute")
 
 
 def write(site, project, name, text):
@@ -181,15 +186,22 @@ def test_voila_shows_what_a_notebook_prints(chosen, visit):
     expect(shown.value.get_by_text("doubled is 42")).to_be_visible(timeout=LAUNCH)
 
 
-@pytest.mark.skipif(
+has_code_server = pytest.mark.skipif(
     shutil.which("code-server", path=PATH) is None,
     reason="code-server is not on this machine, and a few pip packages cannot bring it",
 )
+
+
+@has_code_server
 def test_code_server_edits_a_file_of_the_project(chosen, visit):
     page = visit("mira")
     create_project(page, chosen, "coded")
     offered(page, "Code")
-    tab = open_app(page, "Code")
+    opens_readme(open_app(page, "Code"))
+
+
+def opens_readme(tab):
+    """Open a file of the project in code-server's tab."""
     trust = tab.get_by_role("button", name=re.compile("Yes, I trust"))
     tab.get_by_role("treeitem", name="README.md").or_(trust).first.wait_for(timeout=LAUNCH)
     if trust.count():
