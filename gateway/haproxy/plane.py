@@ -23,6 +23,9 @@ TICK = 1.0
 REST = 3.0
 #: Seconds after which the sessions of a revoked slot are shut once more, for one that was on its way.
 AGAIN = 0.25
+#: Slots of one person, and keys in the map for one slot: both can be made at will, by cookies of any
+#: text beside the session. What is beyond goes through the gateway.
+MOST_SLOTS, MOST_KEYS = 64, 64
 
 
 def metrics_text(counts: dict[str, int]) -> str:
@@ -85,6 +88,8 @@ class Plane:
         slot = self._slot(admitted)
         if slot is None or slot.entries.get(key, 0) > time.time():
             return
+        if key not in slot.entries and len(slot.entries) >= MOST_KEYS:
+            return
         if slot.inject is not None:
             self._fill(slot, key, admitted)
         elif not slot.learning:
@@ -98,13 +103,13 @@ class Plane:
         return node is not None and node.address.address == self._agent
 
     def _slot(self, admitted: Admitted) -> Slot | None:
-        """Return the slot of the request's grant; ``None`` if all are taken."""
+        """Return the slot of the request's grant; ``None`` if all are taken, or too many by one."""
         question, grant = admitted.question, admitted.grant
         slot = self._slots.used.get(question)
         if slot is not None and slot.grant != grant:
             slot.revoke()
             slot = None
-        if slot is None and self._slots.free:
+        if slot is None and self._slots.free and self._slots.count(grant.user) < MOST_SLOTS:
             slot = Slot(self._slots.free.pop(), question, grant, self._revoked)
             self._slots.used[question] = slot
             self._access.hold(question, grant, slot)

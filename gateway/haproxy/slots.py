@@ -45,6 +45,10 @@ class Slots:
         taken = {slot.name for slot in (*self.used.values(), *self.retired)}
         self.free = [name for name in reversed(names) if name not in taken]
 
+    def count(self, user: str) -> int:
+        """Return how many are there for grants of ``user``."""
+        return sum(slot.grant.user == user for slot in (*self.used.values(), *self.retired))
+
     def retire(self, slot: Slot) -> None:
         """Take a slot out of use; it is free again only after ``release``."""
         if self.used.get(slot.question) is slot:

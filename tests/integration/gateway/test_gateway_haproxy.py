@@ -192,6 +192,19 @@ def test_another_sites_page_is_refused_though_the_session_is_granted(site, heade
     assert answer.status_code == 403
 
 
+@pytest.mark.row(11)
+@pytest.mark.parametrize("more", ["a={}", "aen_gateway=other-{}"])
+def test_one_person_fills_neither_the_map_nor_all_slots(site, more):
+    opened = site.open_app()
+    with site.client() as client:
+        for number in range(80):
+            cookie = f"{opened.cookie['Cookie']}; {more.format(number)}"
+            assert client.get(opened.url, headers={"Cookie": cookie}).is_success
+        eventually(lambda: len(entries(site, opened)) == 64)
+    other = site.open_app()
+    assert carried(site, other, headers=other.cookie).status_code == 200
+
+
 class Setting:
     """An app that sets the cookie ``value``."""
 
