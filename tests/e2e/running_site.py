@@ -193,7 +193,7 @@ class Site:
     def is_ready(self):
         health = httpx.get(f"{self.url}/api/v1/health", timeout=5, trust_env=False)
         gateway = httpx.get(f"{self.gateway}/-/health", timeout=5, trust_env=False)
-        return health.json()["status"] == "ok" and gateway.json()["status"] == "ok"
+        return all(said.is_success and said.json()["status"] == "ok" for said in (health, gateway))
 
 
 def _has_account(name):

@@ -20,7 +20,7 @@ def groups():
     """A function that makes groups, all removed again with what runs in them."""
     if os.geteuid() != 0:
         pytest.skip("makes control groups, so it needs root")
-    found = Cgroups("test")
+    found = Cgroups(f"test-{os.getpid()}")
     if found.lack:
         pytest.skip(found.lack)
     made = []
@@ -121,8 +121,8 @@ os.wait()
 def test_the_next_agent_finds_the_group(groups):
     group = groups(NOBODY_ELSE)
     name = group.joins[0].split("/")[-2]
-    assert Cgroups("test").find(UID, name).joins == group.joins
-    assert Cgroups("test").find(UID, "not-there") is None
+    assert Cgroups(f"test-{os.getpid()}").find(UID, name).joins == group.joins
+    assert Cgroups(f"test-{os.getpid()}").find(UID, "not-there") is None
 
 
 def test_a_machine_without_groups_says_so(tmp_path):
