@@ -187,9 +187,13 @@ class _Attempt:
             except OSError as error:
                 raise explain(error, "start the app's runner", record.directory) from error
             runner = runners.Runner(*found)
-            record.runner = runner.identity
-            record.save()
-            done(f"{Path(str(spec['argv'][0])).name}, process {runner.identity.pid}")  # type: ignore[index]
+            try:
+                record.runner = runner.identity
+                record.save()
+                done(f"{Path(str(spec['argv'][0])).name}, process {runner.identity.pid}")  # type: ignore[index]
+            except BaseException:
+                runner.stop()  # who is not written down is not watched
+                raise
         return runner
 
     async def _blocking(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
