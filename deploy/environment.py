@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deploy.options import Options
 from deploy.paths import Layout
+from deploy.say import Problem
 
 ROLES = ("server", "worker", "gateway", "compute")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT")
@@ -98,3 +99,32 @@ def record(layout: Layout, options: Options) -> None:
 
 def recorded_at(layout: Layout) -> Path:
     return layout.etc / "environment.json"
+
+
+def require_the_database(layout: Layout, options: Options) -> None:
+    """Raise ``Problem`` where no database is named, but the site had another than the usual one.
+
+    It would begin anew with the usual one, or go on with what that held before a move.
+    """
+    usual = f"{layout.server}/db.sqlite3"
+    last = _last_database(layout)
+    if options.database_url or not last or last.endswith(usual):
+        return
+    raise Problem(
+        "AEN_DATABASE_URL is not set; it named this site’s database the last time.",
+        f"Its data are at {_without_password(last)}. Without the variable it would use {usual}.",
+        "Set AEN_DATABASE_URL or AEN_DATABASE_URL_FILE as before. To leave that database:\n"
+        f"AEN_DATABASE_URL=sqlite:///{usual}",
+    )
+
+
+def _last_database(layout: Layout) -> str | None:
+    try:
+        return json.loads(recorded_at(layout).read_text()).get("AEN_DATABASE_URL")
+    except (OSError, ValueError):
+        return None
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"

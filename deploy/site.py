@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from deploy import lock, options, paths, ports, supervisor
+from deploy import environment, lock, options, paths, ports, supervisor
 from deploy.run import Stopped, run
 from deploy.say import problems_end_it, step
 from deploy.setup import Site, set_up
@@ -25,6 +25,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGHUP, _stop)
     with problems_end_it():
         site = _site(given.lock)
+        environment.require_the_database(site.layout, site.options)
         say_mode(site)
         if not given.setup_only:
             require_ports(site)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy import environment, options, paths
+from deploy.say import Problem
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 SET = {
@@ -70,3 +71,22 @@ def test_the_record_for_manage_py_is_ours_alone(layout):
     path = environment.recorded_at(layout)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "hush" not in path.read_text()
+
+
+def started(layout, **variables):
+    """Start a site as ``make run`` does, as far as its database is concerned."""
+    chosen = options.read(variables, os.getuid(), layout)
+    environment.require_the_database(layout, chosen)
+    environment.record(layout, chosen)
+
+
+def test_a_site_does_not_go_back_to_the_usual_database_without_a_word(layout):
+    started(layout)
+    started(layout)
+    started(layout, AEN_DATABASE_URL=SET["AEN_DATABASE_URL"])
+    with pytest.raises(Problem) as refused:
+        started(layout)
+    assert "postgresql://h/d" in str(refused.value)
+    assert "secret" not in str(refused.value)
+    started(layout, AEN_DATABASE_URL=str(refused.value).rpartition("AEN_DATABASE_URL=")[2])
+    started(layout)
