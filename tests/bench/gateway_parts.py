@@ -10,6 +10,7 @@ A request is answered with 1 KiB; ``…/bulk?N`` with N bytes; a body is read to
 """
 
 import asyncio
+import contextlib
 import os
 import re
 import socket
@@ -148,7 +149,7 @@ class Node(asyncio.Protocol):
         with socket.socket(socket.AF_UNIX) as app:
             app.connect(self.app_socket)
             own = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
-            with own:
+            with own, contextlib.suppress(BrokenPipeError):  # it was not waited for
                 socket.send_fds(own, [_SWITCHING % b"aen-socket"], [app.fileno()])
         self.transport.close()
 
