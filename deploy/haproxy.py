@@ -92,6 +92,7 @@ def render(
         falls=max(1, round(grace / _LOOK)),
         pages=_pages(),
         guards=_guards(),
+        most=most,
         rate=f"{limits.person_rate * BURST_SECONDS or _UNLIMITED:.0f}",
         burst=f"{BURST_SECONDS:g}",
         connections=limits.address_connections or _UNLIMITED,

@@ -8,11 +8,15 @@ import subprocess
 import time
 
 import httpx
+import msgspec
 import pytest
 from fake_haproxy import ABSENT
 from fake_parts import begin_answer, eventually, send_chunk
 from gateway_fakes import Site
 from websockets.sync.client import connect
+
+from deploy.haproxy import render
+from gateway.limits import Settings as Limits
 
 pytestmark = pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
 
@@ -203,6 +207,40 @@ def test_one_person_fills_neither_the_map_nor_all_slots(site, more):
         eventually(lambda: len(entries(site, opened)) == 64)
     other = site.open_app()
     assert carried(site, other, headers=other.cookie).status_code == 200
+
+
+@pytest.mark.row(11)
+def test_what_one_person_has_open_is_counted_over_all_their_slots():
+    """A thousand in each of many slots would be more than a node's agent can hold."""
+    limits = Limits(person_open=4)
+    with few(limits) as site, contextlib.ExitStack() as stack:
+        opened = site.open_app()
+        mine = opened.cookie["Cookie"]
+        for cookie in (mine, f"{mine}; aen_gateway=other"):
+            carried(site, opened, headers={"Cookie": cookie})
+        for number in range(12):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", site.port), 15))
+            sock.sendall(
+                f"GET {opened.prefix}hang HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n"
+                f"Cookie: {mine}{'; aen_gateway=other' * (number % 2)}\r\n\r\n".encode()
+            )
+        # Four by HAProxy, of the gateway's four two are the slots themselves.
+        eventually(lambda: 'refused_total{limit="person_open"} 6' in site.metrics())
+
+
+@contextlib.contextmanager
+def few(limits):
+    """Yield a site with other limits, in HAProxy's configuration, too."""
+    other = Site(haproxy=True, limits=msgspec.to_builtins(limits))
+    parts = other.haproxy.sockets
+    (other.directory / "haproxy.cfg").write_text(
+        render(other.public_url, parts, slots=16, limits=limits)
+    )
+    other.start()
+    try:
+        yield other
+    finally:
+        other.stop()
 
 
 class Setting:
