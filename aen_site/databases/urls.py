@@ -90,7 +90,7 @@ def _postgresql(parts: SplitResult) -> dict[str, Any]:
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        "HOST": unquote(parts.hostname or ""),
+        "HOST": _host(parts),
         "PORT": str(parts.port or ""),
         "OPTIONS": {
             # A server that vanished from the network, seconds and milliseconds.
@@ -99,6 +99,12 @@ def _postgresql(parts: SplitResult) -> dict[str, Any]:
         },
         "CONN_HEALTH_CHECKS": True,
     }
+
+
+def _host(parts: SplitResult) -> str:
+    """Return the host, or the folder of a Unix socket, whose capital letters ``hostname`` loses."""
+    written = unquote(parts.netloc.rpartition("@")[2].partition(":")[0])
+    return written if written.startswith("/") else unquote(parts.hostname or "")
 
 
 def share_connections(settings: dict[str, Any]) -> None:

@@ -48,6 +48,11 @@ def test_postgresql_is_read_with_its_escapes():
     assert (found["HOST"], found["PORT"], found["NAME"]) == ("db.example", "5433", "aen")
 
 
+def test_postgresql_is_found_in_any_folder():
+    found = databases.chosen("postgresql://aen@%2Fsrv%2FDatabases:5433/aen").settings
+    assert (found["HOST"], found["PORT"]) == ("/srv/Databases", "5433")
+
+
 def test_the_server_alone_shares_connections_and_to_postgresql_alone():
     for url, shared in (("postgresql://h/aen", True), ("sqlite:////x", False)):
         found = databases.chosen(url).settings
