@@ -1,6 +1,6 @@
 # The two commands: `make run` brings up a site, `make test` runs every test.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-mongo check fix bench lock clean
+.PHONY: help run test test-mongo conformance check fix bench lock clean
 
 BOOTSTRAP = @python=$$(deploy/find-python) && PYTHONPATH= exec "$$python" -m deploy.bootstrap
 DEV = @python=$$(deploy/find-python) && PYTHONPATH= "$$python" -m deploy.bootstrap --dev
@@ -31,6 +31,9 @@ REAL = $(PORTABLE) tests/unit/accounts/test_throttle.py tests/unit/projects
 test-mongo: dev  ## the portable tests on your MongoDB, beside the database that MONGO_URI names
 	@test -n '$(MONGO_URI)' || { echo "Say which: MONGO_URI='mongodb://host/name?replicaSet=rs0'"; exit 2; }
 	@AEN_TEST_DATABASE_URL='$(MONGO_URI)' $(BIN)/python -m pytest $(or $(ARGS),$(REAL))
+
+conformance: dev  ## what a browser and an app hear, on the gateway's ways and on PEERS=chp,nginx
+	@$(BIN)/python -m pytest tests/conformance -q -rfE --peers='$(PEERS)' $(ARGS)
 
 check: dev  ## lint, types, import contracts, migrations, docs
 	$(BIN)/ruff check .

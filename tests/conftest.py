@@ -15,6 +15,11 @@ settings.register_profile("thorough", deadline=None, database=None, print_blob=T
 settings.load_profile("same")
 
 
+def pytest_addoption(parser):
+    told = "run the transcripts of tests/conformance through these, too: chp,nginx"
+    parser.addoption("--peers", default="", metavar="NAMES", help=told)
+
+
 def pytest_collection_modifyitems(config, items):
     """On another database than the usual one, run what touches a database, and nothing else."""
     side_by_side.arrange(items)

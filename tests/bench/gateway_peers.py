@@ -1,4 +1,4 @@
-"""Other proxies for the gateway benchmark, fetched into a cache when the benchmark runs.
+"""Other proxies to compare the gateway with, fetched into the tests' cache when they are used.
 
 configurable-http-proxy, JupyterHub's, comes from npm; plain NGINX from Debian's package, unpacked
 and not installed. What cannot be had is left out, with the reason.
@@ -14,7 +14,9 @@ from pathlib import Path
 import httpx
 from gateway_fakes import free_port
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "aen-bench"
+from tests.places import KEPT
+
+CACHE = KEPT / "peers"
 CHP_VERSION = "5.3.0"
 _NGINX = """
 daemon off; worker_processes 1; pid {place}/pid; error_log stderr error;
@@ -46,8 +48,8 @@ class Absent(Exception):
 class Peer:
     """A proxy in front of the app's port; ``pid`` is the process that does the work."""
 
-    def __init__(self, process, port):
-        self.process, self.port = process, port
+    def __init__(self, process, port, place=None):
+        self.process, self.port, self._place = process, port, place
 
     @property
     def pid(self):
@@ -57,6 +59,8 @@ class Peer:
     def stop(self):
         self.process.terminate()
         self.process.wait(10)
+        if self._place is not None:
+            shutil.rmtree(self._place)
 
 
 def _run(command, **options):
@@ -95,7 +99,7 @@ def nginx(app_port):
         [program, "-p", str(place), "-c", str(place / "nginx.conf"), "-e", "stderr"],
         stderr=subprocess.DEVNULL,
     )
-    return _waited(Peer(process, port))
+    return _waited(Peer(process, port, place))
 
 
 def _unpacked_nginx():

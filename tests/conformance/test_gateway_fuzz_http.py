@@ -18,7 +18,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from strict_app import MAX_HEAD, Reply, StrictApp, numbered
 
-pytestmark = pytest.mark.row(9)
+pytestmark = [
+    pytest.mark.row(9),
+    pytest.mark.ours("what reached the app is compared with its log"),
+]
 PATIENCE = 15
 #: Seconds after which a gateway that was sent something broken is taken to wait for its end.
 QUIET = 0.05

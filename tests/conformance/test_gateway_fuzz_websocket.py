@@ -12,6 +12,7 @@ from test_gateway_websocket import HANDSHAKE, accept, frame, opened
 from websockets.frames import Opcode
 from websockets.protocol import CLIENT, SERVER, Protocol
 
+pytestmark = pytest.mark.ours("frames are judged by what each way is meant to do with them")
 SHORT = settings().derandomize
 TRIES = settings(
     max_examples=40 if SHORT else 2000,

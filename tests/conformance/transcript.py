@@ -6,14 +6,16 @@ import socket
 from fake_parts import eventually
 
 PATIENCE = 15
+#: For other proxies, of which some transcripts wait in vain.
+PEERS_PATIENCE = 4
 
 
 class End:
     """A socket with what was read too far."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, patience: int) -> None:
         self.sock = sock
-        sock.settimeout(PATIENCE)
+        sock.settimeout(patience)
         self._read = b""
 
     def says(self, data: bytes) -> None:
@@ -86,6 +88,11 @@ class Head:
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.fields if key == name]
 
+    @property
+    def says_that_the_app_failed(self) -> bool:
+        """With 502, or with 503 as some other proxies say it."""
+        return self.status in (502, 503)
+
     def __getitem__(self, name: str) -> str:
         (value,) = self.all(name)
         return value
@@ -100,14 +107,21 @@ class Conversation:
     def __init__(self, site) -> None:
         self.site = site
         self.opened = site.open_socket()
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self.opened.path))
-        self._listener.listen()
+        self._patience = PEERS_PATIENCE if site.is_peer else PATIENCE
+        self.listener = self._listen()
         self._ends = []
         site.granted(self.opened)
         if site.haproxy is not None:
             self._tell_haproxy()
         self.browser = self.new_browser()
+
+    def _listen(self) -> socket.socket:
+        if self.site.is_peer:  # as they are used: by a port
+            return socket.create_server(("127.0.0.1", self.opened.port))
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self.opened.path))
+        listener.listen()
+        return listener
 
     def _tell_haproxy(self) -> None:
         """Make a request like the later ones, after which HAProxy need not ask for those."""
@@ -127,21 +141,30 @@ class Conversation:
 
     def app(self) -> End:
         """The next connection that reaches the app."""
-        self._listener.settimeout(PATIENCE)
-        return self._kept(self._listener.accept()[0])
+        self.listener.settimeout(self._patience)
+        return self._kept(self.listener.accept()[0])
 
     def _kept(self, sock) -> End:
-        self._ends.append(End(sock))
+        self._ends.append(End(sock, self._patience))
         return self._ends[-1]
 
     def nothing_reached_the_app(self) -> bool:
         """Whether no connection came, with or without a byte; asked when the gateway has answered."""
-        self._listener.settimeout(0)
+        self.listener.settimeout(0)
         try:
-            self._listener.accept()[0].close()
+            came = self.listener.accept()[0]
         except BlockingIOError:
             return True
-        return False
+        with came:
+            return self.site.is_peer and self._brings_nothing(came)
+
+    def _brings_nothing(self, came: socket.socket) -> bool:
+        """Other proxies may connect before they have seen what is wrong."""
+        came.settimeout(1)
+        try:
+            return not came.recv(1)
+        except TimeoutError:
+            return True
 
     def request(self, rest="", *fields, method="GET", body=b"") -> bytes:
         """Return a signed-in request for what is under the app's path."""
@@ -162,4 +185,4 @@ class Conversation:
     def end(self) -> None:
         for end in self._ends:
             end.close()
-        self._listener.close()
+        self.listener.close()
