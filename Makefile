@@ -33,7 +33,7 @@ test-mongo: dev  ## the portable tests on your MongoDB, beside the database that
 	@AEN_TEST_DATABASE_URL='$(MONGO_URI)' $(BIN)/python -m pytest $(or $(ARGS),$(REAL))
 
 conformance: dev  ## what a browser and an app hear, on the gateway's ways and on PEERS=chp,nginx
-	@$(BIN)/python -m pytest tests/conformance -q -rfE --peers='$(PEERS)' $(ARGS)
+	@$(BIN)/python -m pytest tests/conformance -q -rfEx --peers='$(PEERS)' $(ARGS)
 
 check: dev  ## lint, types, import contracts, migrations, docs
 	$(BIN)/ruff check .
