@@ -1,5 +1,6 @@
 """The cast and the stage that most tests share."""
 
+import resource
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,12 @@ settings.load_profile("same")
 def pytest_addoption(parser):
     told = "run the transcripts of tests/conformance through these, too: chp,nginx"
     parser.addoption("--peers", default="", metavar="NAMES", help=told)
+
+
+def pytest_configure():
+    """Allow as many open files as the machine does: some tests hold thousands of sockets."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def pytest_collection_modifyitems(config, items):

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -50,11 +51,13 @@ def real(place):
 
 
 @pytest.fixture(params=[fake, real], ids=["fake", "real"])
-def node(request, tmp_path_factory):
+def node(request):
     """An HTTP client that speaks to a node."""
-    # Short: a socket's path has 107 bytes at most.
-    place = tmp_path_factory.mktemp("n")
-    with request.param(place) as path:
+    # Short: a socket's path has 107 bytes at most, and those of apps are the longest.
+    with (
+        tempfile.TemporaryDirectory(prefix="aen-n", dir="/tmp") as place,
+        request.param(Path(place)) as path,
+    ):
         transport = httpx.HTTPTransport(uds=str(path))
         with httpx.Client(transport=transport, base_url="http://node", timeout=20) as client:
             yield client
