@@ -17,7 +17,7 @@ dev:
 	$(DEV)
 
 # Two at a time: many tests wait more than they compute. ARGS="-n 0" has one process, as for --pdb.
-PYTEST = $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: dev  ## run every test; what the machine cannot do is skipped with the reason
 	@$(BIN)/python -m deploy.system_packages
