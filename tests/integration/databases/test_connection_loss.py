@@ -97,10 +97,6 @@ def parts(site_on, database, request):
         running.stop()
 
 
-@pytest.mark.xfail(
-    reason="after an outage the app's row was seen to end as on a node that can't be reached",
-    strict=False,
-)
 def test_a_while_without_a_database_is_told_and_survived(parts, database):
     address = parts.open_app()
     with connect(
