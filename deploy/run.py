@@ -71,9 +71,17 @@ def _end(site: Site, daemon: subprocess.Popen[bytes]) -> int:
 
 
 def _clear_run_directory(site: Site) -> None:
-    with contextlib.suppress(OSError):  # apps that are kept have their sockets in it
-        site.layout.agent_socket.unlink(missing_ok=True)
-        site.layout.run.rmdir()
+    """Remove what the processes left in it, and itself, unless apps go on: their sockets stay."""
+    run = site.layout.run
+    if any(run.glob("*/runner.json")):
+        return
+    turns = run / "turns"  # the node's locks for changes of environments
+    with contextlib.suppress(OSError):
+        for path in (site.layout.agent_socket, run / "env.sock", *turns.glob("*")):
+            path.unlink(missing_ok=True)
+        if turns.exists():
+            turns.rmdir()
+        run.rmdir()
 
 
 def _end_apps(site: Site) -> int:

@@ -1,6 +1,7 @@
 """``make run`` for real: from nothing to a ready site, its end, and what may come between."""
 
 import contextlib
+import json
 import os
 import pwd
 import queue
@@ -134,6 +135,10 @@ class Site:
         rows = [line.replace(",", "").split() for line in done.stdout.splitlines()]
         return {row[0]: int(row[3]) for row in rows if row[1] == "RUNNING"}
 
+    def run_directory(self):
+        told = json.loads((self.home / "node/compute-launcher-config.json").read_text())
+        return Path(told["run_dir"])
+
     def manage(self, *arguments):
         return subprocess.run(
             ["python3", "manage.py", *arguments],
@@ -226,10 +231,13 @@ def test_a_service_that_is_killed_comes_back(site):
     until(lambda: site.processes()["gateway"] != before, "the gateway to come back")
 
 
-def test_ctrl_c_ends_every_process(site):
-    text = site.running().interrupt()
-    assert "AEN has ended." in text
+def test_ctrl_c_ends_every_process_and_leaves_no_run_directory(site):
+    run = site.running()
+    made = site.run_directory()
+    assert (made / "agent.sock").exists()
+    assert "AEN has ended." in run.interrupt()
     assert site.ours() == set()
+    assert not made.exists()
 
 
 def test_kill_ends_it_as_ctrl_c_does_and_counts_as_success(site):
