@@ -5,6 +5,7 @@ whose name begins with ``test_``, made before the tests and removed after them. 
 ``postgresql`` and ``mongodb`` alone stand for a server that the tests start themselves.
 """
 
+import atexit
 import os
 import tempfile
 from pathlib import Path
@@ -28,6 +29,8 @@ if not TEST_DATABASE:
     # A file, not memory: threads race for it as a site's processes do.
     _database = Path(tempfile.gettempdir()) / f"aen-test-{os.getuid()}-{os.getpid()}.sqlite3"
     DATABASES["default"] |= {"NAME": str(_database), "TEST": {"NAME": str(_database)}}
+    # Whoever asks for tables opens it, also where no test needed one.
+    atexit.register(_database.unlink, missing_ok=True)
     # It need not outlive the machine.
     DATABASES["default"]["OPTIONS"]["init_command"] = (
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
