@@ -29,12 +29,18 @@ if not TEST_DATABASE:
     # A file, not memory: threads race for it as a site's processes do.
     _database = Path(tempfile.gettempdir()) / f"aen-test-{os.getuid()}-{os.getpid()}.sqlite3"
     DATABASES["default"] |= {"NAME": str(_database), "TEST": {"NAME": str(_database)}}
-    # Whoever asks for tables opens it, also where no test needed one.
-    atexit.register(_database.unlink, missing_ok=True)
     # It need not outlive the machine.
     DATABASES["default"]["OPTIONS"]["init_command"] = (
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
     )
+
+    @atexit.register
+    def _leave_nothing() -> None:
+        """Remove it also where no test needed it, and its log, which a thread may have kept."""
+        for path in _database.parent.glob(f"{_database.name}*"):
+            path.unlink(missing_ok=True)
+
+
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
