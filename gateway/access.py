@@ -84,7 +84,7 @@ class Access:
         self._grace = grace
         self._remembered: dict[AccessQuestion, Remembered] = {}
         self._asking: dict[AccessQuestion, asyncio.Task[_Answered]] = {}
-        self._open: dict[AccessQuestion, dict[Open, Grant]] = {}
+        self._open: dict[Open, tuple[AccessQuestion, Grant]] = {}
         self._open_of: dict[str, int] = {}
         self._generation = 0
         #: Called when all answers are forgotten.
@@ -203,30 +203,24 @@ class Access:
 
     def hold(self, question: AccessQuestion, grant: Grant, thing: Open) -> None:
         """Register ``thing``, opened under ``grant``, to be ended when that is revoked."""
-        held = self._open.get(question)
-        if held is None:
-            held = self._open[question] = {}
-        held[thing] = grant
+        self._open[thing] = question, grant
         self._open_of[grant.user] = self._open_of.get(grant.user, 0) + 1
 
-    def release(self, question: AccessQuestion, thing: Open) -> None:
+    def release(self, thing: Open) -> None:
         """Take ``thing`` off the register; it may be gone already."""
-        held = self._open.get(question)
-        if held is not None:
-            grant = held.pop(thing, None)
-            if grant is not None:
-                self._closed(grant.user)
-            if not held:
-                del self._open[question]
-
-    def _closed(self, user: str) -> None:
-        self._open_of[user] -= 1
-        if not self._open_of[user]:
+        held = self._open.pop(thing, None)
+        if held is None:
+            return
+        user = held[1].user
+        left = self._open_of[user] - 1
+        if left:
+            self._open_of[user] = left
+        else:
             del self._open_of[user]
 
     @property
     def open_count(self) -> int:
-        return sum(self._open_of.values())
+        return len(self._open)
 
     def open_of(self, user: str) -> int:
         """Return how many answers and sockets of ``user`` are open."""
@@ -256,13 +250,15 @@ class Access:
             if matches(question, remembered.grant):
                 self.forget(question)
         ended = 0
-        for question, held in list(self._open.items()):
-            for thing, grant in list(held.items()):
-                if matches(question, grant):
-                    self.release(question, thing)
-                    thing.revoke()
-                    ended += 1
+        for thing, (question, grant) in list(self._open.items()):
+            if thing in self._open and matches(question, grant):
+                self._end(thing)
+                ended += 1
         return ended
+
+    def _end(self, thing: Open) -> None:
+        self.release(thing)
+        thing.revoke()
 
     def clear(self) -> None:
         """Forget all answers, because revocations may have been missed."""
@@ -273,20 +269,17 @@ class Access:
 
     async def recheck(self) -> None:
         """Ask again for everything open, and end what is no longer granted."""
-        questions = list(self._open)
+        questions = {question for question, _ in self._open.values()}
         answers = await asyncio.gather(
             *(self.ask(question) for question in questions), return_exceptions=True
         )
-        for question, answer in zip(questions, answers, strict=True):
-            if isinstance(answer, AccessAnswer):
-                self._keep_only(question, answer.grant)
-
-    def _keep_only(self, question: AccessQuestion, granted: Grant | None) -> None:
-        app_id = granted.app_id if granted else None
-        for thing, grant in list(self._open.get(question, {}).items()):
-            if grant.app_id != app_id:
-                self.release(question, thing)
-                thing.revoke()
+        found = dict(zip(questions, answers, strict=True))
+        for thing, (question, grant) in list(self._open.items()):
+            answer = found.get(question)
+            if not isinstance(answer, AccessAnswer) or thing not in self._open:
+                continue
+            if answer.grant is None or answer.grant.app_id != grant.app_id:
+                self._end(thing)
 
     async def recheck_forever(self) -> None:
         while True:

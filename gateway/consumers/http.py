@@ -88,7 +88,7 @@ class _Exchange(Passage):
             except _Stale:
                 await self._attempt(admitted, again=True)
         finally:
-            access.release(admitted.question, self)
+            access.release(self)
 
     async def _begin_body(self) -> None:
         """Take the first part of the body. Only here, after admission, goes a 100 Continue out."""

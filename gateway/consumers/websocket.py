@@ -92,7 +92,7 @@ class _Socket(Passage):
                 key = (admitted.grant.node, admitted.grant.app_id)
                 self.gateway.pool.discard(key, stream, gently=True)
         finally:
-            access.release(admitted.question, self)
+            access.release(self)
 
     async def _carry(self, admitted: Admitted, stream: Splice) -> None:
         response = await self._handshake(admitted, stream)

@@ -211,11 +211,7 @@ class Exchange:
         """Return the head of such an answer, as the browser gets it."""
         prefix = self._admitted.path.prefix
         strip = self._stream.stripped(prefix) if self._stream is not None else b""
-        sent = plain.as_sent
-        if sent[0] != prefix or sent[1] != strip:
-            fields = plain.to_client(prefix, strip)
-            sent = plain.as_sent = prefix, strip, serialize_head(_STATUS[plain.status], fields)
-        return sent[2]
+        return plain.as_sent(_STATUS[plain.status], prefix, strip)
 
     def _pass(self, response: AppResponse, head: bytes, body: bytes) -> None:
         complete = response.complete
@@ -367,7 +363,7 @@ class Exchange:
         (pool.give_back if keep else pool.discard)(self._key, stream)
 
     def _release(self) -> None:
-        self._client.gateway.access.release(self._admitted.question, self)
+        self._client.gateway.access.release(self)
 
     def _note(self) -> None:
         """Write down that it is over."""

@@ -84,7 +84,7 @@ class Socket:
     def ended(self) -> None:
         """Both ends are gone, or about to be."""
         admitted, gateway = self._admitted, self._gateway
-        gateway.access.release(admitted.question, self)
+        gateway.access.release(self)
         gateway.pool.discard((admitted.grant.node, admitted.grant.app_id), self._stream)
         seconds = time.monotonic() - self._began
         who = (admitted.sender.client, admitted.grant.user)

@@ -149,7 +149,7 @@ class Plane:
         """Drop the slot's entries first, then end what is open in it."""
         slot.revoked = True
         self._drop(slot, list(slot.entries))
-        self._access.release(slot.question, slot)
+        self._access.release(slot)
         self._slots.retire(slot)
         slot.unused_since = time.monotonic()
         self._shut(slot)
@@ -187,7 +187,7 @@ class Plane:
         busy = await self.processes.busy()
         for slot in resting:
             if slot.name not in busy and not slot.entries and not slot.learning:
-                self._access.release(slot.question, slot)
+                self._access.release(slot)
                 self._slots.retire(slot)
                 self._slots.release(slot)
             elif slot.revoked:

@@ -6,7 +6,7 @@ Apps send the same heads over and over, so what was read is kept, under the whol
 import re
 from functools import lru_cache
 
-from ..forwarding import Headers, header, plain_fields, to_client
+from ..forwarding import Headers, header, plain_fields, serialize_head, to_client
 
 _FIRST = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -17,16 +17,7 @@ _NO_BODY = (204, 304)
 class PlainHead:
     """A final answer's head whose body has ``length`` bytes, unless the request was ``HEAD``."""
 
-    __slots__ = (
-        "_for",
-        "_to_client",
-        "as_sent",
-        "headers",
-        "keep_alive",
-        "length",
-        "size",
-        "status",
-    )
+    __slots__ = ("headers", "keep_alive", "length", "size", "status")
 
     def __init__(self, size: int, status: int, headers: Headers, length: int) -> None:
         self.size = size
@@ -34,17 +25,15 @@ class PlainHead:
         self.headers = headers
         self.length = length
         self.keep_alive = header(headers, b"connection").lower() != b"close"
-        #: What it was made into last, and for which address: whoever passes it on keeps it here.
-        self.as_sent: tuple[bytes, bytes, bytes] = (b"", b"", b"")
-        self._for: tuple[bytes, bytes] | None = None
-        self._to_client: Headers = []
 
     def to_client(self, prefix: bytes, strip: bytes) -> Headers:
         """Return the fields as ``forwarding.to_client`` makes them; not to be changed."""
-        if self._for != (prefix, strip):
-            self._to_client = to_client(self.headers, prefix, self.status, strip)
-            self._for = prefix, strip
-        return self._to_client
+        return (_kept_fields if self.size <= _KEPT_BYTES else _fields)(self, prefix, strip)
+
+    def as_sent(self, first: bytes, prefix: bytes, strip: bytes) -> bytes:
+        """Return the head with these fields, whose first line is ``first``."""
+        make = _kept_as_sent if self.size <= _KEPT_BYTES else _as_sent
+        return make(self, first, prefix, strip)
 
 
 def plain_head(data: bytes) -> PlainHead | None:
@@ -74,4 +63,15 @@ def _read(head: bytes) -> PlainHead | None:
     return PlainHead(len(head), status, fields, 0 if status in _NO_BODY else int(lengths[0]))
 
 
+def _fields(plain: PlainHead, prefix: bytes, strip: bytes) -> Headers:
+    return to_client(plain.headers, prefix, plain.status, strip)
+
+
+def _as_sent(plain: PlainHead, first: bytes, prefix: bytes, strip: bytes) -> bytes:
+    return serialize_head(first, plain.to_client(prefix, strip))
+
+
+# Apps of many people send the same heads, of which each becomes another below its own address.
 _kept = lru_cache(_KEPT)(_read)
+_kept_fields = lru_cache(_KEPT)(_fields)
+_kept_as_sent = lru_cache(_KEPT)(_as_sent)

@@ -250,8 +250,8 @@ async def test_an_answer_that_is_older_than_a_revocation_does_not_count(access, 
 async def test_what_was_released_is_not_ended(access):
     thing = Thing()
     access.hold(QUESTION, GRANT, thing)
-    access.release(QUESTION, thing)
-    access.release(QUESTION, thing)
+    access.release(thing)
+    access.release(thing)
     access.revoke(Revoke("user", "user-1"))
     assert not thing.revoked
 
