@@ -7,7 +7,7 @@ import asyncio
 import os
 import resource
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,16 +42,13 @@ class Metrics:
     """Counts of requests by way and status, and of how long they took."""
 
     def __init__(self) -> None:
-        self._requests: Counter[tuple[str, int]] = Counter()
+        self._requests: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._buckets = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
-        self.failed = 0
 
     def count(self, way: str, status: int, seconds: float) -> None:
         """Note one finished request; a WebSocket ends with status 101."""
         self._requests[way, status] += 1
-        if status == 502:
-            self.failed += 1
         if status != 101:  # how long a WebSocket was open says nothing about speed
             self._seconds += seconds
             self._buckets[bisect_left(BUCKETS, seconds)] += 1
@@ -62,6 +59,7 @@ class Metrics:
             (f'{{way="{way}",status="{status}"}}', count)
             for (way, status), count in sorted(self._requests.items())
         ]
+        failed = sum(count for (_, status), count in self._requests.items() if status == 502)
         refused = [(f'{{limit="{name}"}}', n) for name, n in sorted(limits.refused.items())]
         lines = [
             *lines_of("requests_total", "counter", requests),
@@ -69,7 +67,7 @@ class Metrics:
             *lines_of("open_connections", "gauge", [("", access.open_count)]),
             *lines_of("access_hits_total", "counter", [("", access.hits)]),
             *lines_of("access_misses_total", "counter", [("", access.misses)]),
-            *lines_of("app_errors_total", "counter", [("", self.failed)]),
+            *lines_of("app_errors_total", "counter", [("", failed)]),
             *lines_of("app_bytes_total", "counter", [
                 ('{direction="from"}', traffic.received),
                 ('{direction="to"}', traffic.sent),
