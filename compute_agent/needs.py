@@ -3,16 +3,16 @@
 It is looked for once the app has failed: only the app itself knows what it can do without.
 """
 
-import contextlib
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from compute_agent.descriptor import Descriptor
+from compute_agent.environments.inventory import normal
 from compute_agent.environments.listing import ENVIRONMENTS
 from compute_agent.host import directories
+from compute_agent.host.directories import names
 from compute_agent.host.errors import HostError
 from compute_agent.protocol import Launch
 
@@ -35,9 +35,9 @@ def _lacking(descriptor: Descriptor, project: int, environment: str) -> HostErro
     needs = descriptor.needs
     missing = _missing_packages(needs.packages, project, environment) if needs.packages else []
     if missing:
-        names = " and ".join(missing)
+        listed = " and ".join(missing)
         return HostError(
-            f"{names} {'is' if len(missing) == 1 else 'are'} not installed in this project's "
+            f"{listed} {'is' if len(missing) == 1 else 'are'} not installed in this project's "
             f"environment {environment}.",
             "Install it in a terminal of the project with "
             f"aen env install {environment} {' '.join(missing)}, then start {descriptor.title}.",
@@ -60,38 +60,23 @@ def _lacking(descriptor: Descriptor, project: int, environment: str) -> HostErro
 
 def _missing_packages(wanted: tuple[str, ...], project: int, environment: str) -> list[str]:
     present = set(_installed(project, environment))
-    return [name for name in wanted if _normal(name) not in present]
+    return [name for name in wanted if normal(name) not in present]
 
 
 def _installed(project: int, environment: str) -> Iterator[str]:
     """Yield the names of the Python packages in the environment."""
-    for version in _names(project, ENVIRONMENTS, environment, "lib"):
+    for version in names(project, ENVIRONMENTS, environment, "lib"):
         if version.startswith("python"):
             place = (ENVIRONMENTS, environment, "lib", version, "site-packages")
-            for name in _names(project, *place):
+            for name in names(project, *place):
                 if match := _DISTRIBUTION.fullmatch(name):
-                    yield _normal(match["name"])
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+                    yield normal(match["name"])
 
 
 def _has_command(name: str, project: int, environment: str) -> bool:
-    in_environment = _names(project, ENVIRONMENTS, environment, "bin")
+    in_environment = names(project, ENVIRONMENTS, environment, "bin")
     return name in in_environment or shutil.which(name, path=PATH) is not None
 
 
 def _has_file(name: str, project: int, directory: str) -> bool:
-    return name in _names(project, *Path(directory).parts)
-
-
-def _names(parent: int, *parts: str) -> list[str]:
-    """Return what lies in a directory below ``parent``, nothing if it is not there or a link."""
-    with contextlib.ExitStack() as stack:
-        try:
-            for part in parts:
-                parent = stack.enter_context(directories.opened(part, parent))
-            return os.listdir(parent)  # noqa: PTH208
-        except OSError:
-            return []
+    return name in names(project, *Path(directory).parts)

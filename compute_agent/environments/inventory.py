@@ -21,6 +21,7 @@ from compute_agent.envtool.conda_meta import META
 from compute_agent.envtool.kinds import Kind
 from compute_agent.host import directories
 from compute_agent.host.access import Who, granted
+from compute_agent.host.directories import names
 from compute_agent.host.errors import HostError
 from compute_agent.protocol import EnvironmentInfo, PackageInfo
 
@@ -112,13 +113,13 @@ def one(project: int, name: str, who: Who | None, export: bool) -> tuple[list[Pa
 def packages(environment: int) -> list[PackageInfo]:
     """Return what is installed, as the names of its records say."""
     conda = [PackageInfo(match["name"], match["version"], "conda")
-             for name in _names(environment, META) if (match := _CONDA.fullmatch(name))]  # fmt: skip
-    theirs = {_normal(package.name) for package in conda}
+             for name in names(environment, META) if (match := _CONDA.fullmatch(name))]  # fmt: skip
+    theirs = {normal(package.name) for package in conda}
     pip = []
-    for version in filter(_SITE.fullmatch, _names(environment, "lib")):
-        for name in _names(environment, "lib", version, "site-packages"):
+    for version in filter(_SITE.fullmatch, names(environment, "lib")):
+        for name in names(environment, "lib", version, "site-packages"):
             match = _PYTHON.fullmatch(name)
-            if match and _normal(match["name"]) not in theirs:
+            if match and normal(match["name"]) not in theirs:
                 pip.append(PackageInfo(match["name"].replace("_", "-"), match["version"], "pip"))
     return sorted([*conda, *pip], key=lambda package: package.name.lower())[:_MOST_PACKAGES]
 
@@ -203,18 +204,8 @@ def _none_there(name: str) -> HostError:
     return HostError(f"There is no environment {name} here.", "The list shows all.")
 
 
-def _names(parent: int, *parts: str) -> list[str]:
-    """Return what lies in a directory below ``parent``, nothing if it is not there or a link."""
-    with contextlib.ExitStack() as stack:
-        try:
-            for part in parts:
-                parent = stack.enter_context(directories.opened(part, parent))
-            return os.listdir(parent)  # noqa: PTH208
-        except OSError:
-            return []
-
-
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
+    """Return the name of a package as PyPI compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -222,7 +213,7 @@ def _state(environment: int) -> tuple[int, ...]:
     """Return what differs once packages were added, replaced or removed."""
     info = os.fstat(environment)
     state = [info.st_dev, info.st_ino, info.st_ctime_ns]
-    sites = [("lib", name, "site-packages") for name in _names(environment, "lib")]
+    sites = [("lib", name, "site-packages") for name in names(environment, "lib")]
     for parts in [(META,), *filter(lambda parts: _SITE.fullmatch(parts[1]), sites)]:
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             below = environment

@@ -36,6 +36,17 @@ def opened(path: str | Path, parent: int | None = None) -> Iterator[int]:
         os.close(fd)
 
 
+def names(parent: int, *parts: str) -> list[str]:
+    """Return what lies in a directory below ``parent``, nothing if it is not there or a link."""
+    with contextlib.ExitStack() as stack:
+        try:
+            for part in parts:
+                parent = stack.enter_context(opened(part, parent))
+            return os.listdir(parent)
+        except OSError:
+            return []
+
+
 @contextlib.contextmanager
 def owner_directory(root: Path, owner: str) -> Iterator[int]:
     """Open ``<root>/<owner>``, made if it is missing: anyone may pass through, nobody may list."""

@@ -16,7 +16,8 @@ from gateway_tables import medians, show_rate, table
 
 # Their places are made known by gateway_rate.
 from fake_haproxy import ABSENT, Haproxy  # isort: skip
-from fake_parts import eventually, free_port  # isort: skip
+from fake_parts import eventually  # isort: skip
+from tests.waiting import free_port  # isort: skip
 from gateway.limits import Settings  # isort: skip
 
 PINNED = ("taskset", "-c", str(CORES[0]))

@@ -6,7 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gateway_peers
-from fake_parts import free_port
+
+from tests.waiting import free_port
 
 PEERS = {"chp": gateway_peers.chp, "nginx": gateway_peers.nginx}
 

@@ -7,41 +7,22 @@ import queue
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import httpx
 
 from tests import service_account
 from tests.places import KEPT
+from tests.waiting import PATIENCE, free_port, until
 
 CHECKOUT = Path(__file__).parents[2]
 ROOT = os.geteuid() == 0
 #: Downloads of earlier runs; a new machine has none and fetches them.
 CACHE = KEPT / "uv"
 START_WITHIN = 420
-PATIENCE = 60
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def until(condition, what, seconds=PATIENCE):
-    """Return what ``condition`` returns once that is true; fail naming ``what`` was waited for."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if found := condition():
-                return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds} s for {what}")
 
 
 class Site:

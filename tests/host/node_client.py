@@ -14,19 +14,11 @@ import time
 import uuid
 from pathlib import Path
 
+from tests.waiting import until
+
 CHECKOUT = Path(__file__).parents[2]
 OVER = ("stopped", "failed")
 DEADLINE = 90.0
-
-
-def until(condition, what, seconds=DEADLINE):
-    """Return the first true result of ``condition``; fail naming ``what`` after ``seconds``."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if result := condition():
-            return result
-        time.sleep(0.02)
-    raise AssertionError(f"{what}: not within {seconds:g} s")
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -11,13 +11,13 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from tests import service_account
 from tests.places import KEPT
+from tests.waiting import free_port, until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROOT = os.geteuid() == 0
@@ -25,19 +25,6 @@ ROOT = os.geteuid() == 0
 CACHE = KEPT / "uv"
 PASSWORD = "Only-for-this-test-7"
 PROGRAMS = {"server", "worker", "gateway", "compute"}
-
-
-def until(condition, what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Run:

@@ -9,7 +9,6 @@ import functools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pymongo.errors import PyMongoError
 
 from compute_agent.host.process import die_with_parent
 from tests.places import KEPT
+from tests.waiting import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 LOCK = Path(__file__).with_name("requirements.txt")
@@ -68,7 +68,7 @@ class Server:
     def __init__(self, *, lasting: bool = False, alone: bool = False) -> None:
         self.options = ["--sync-on-commit"] * lasting + ["--standalone"] * alone
         self.folder = Path(tempfile.mkdtemp(prefix="aen-mongodb-"))
-        self.port = _free_port()
+        self.port = free_port()
         self.process: subprocess.Popen | None = None
         self.translator: subprocess.Popen | None = None
 
@@ -145,9 +145,3 @@ class Server:
         """Return a database of it as ``AEN_DATABASE_URL`` takes it."""
         options = "directConnection=true&serverSelectionTimeoutMS=1000"
         return f"mongodb://127.0.0.1:{self.translated_port}/{name}?{options}"
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]

@@ -1,19 +1,17 @@
 """A server of AEN in processes of its own, on whichever database."""
 
-import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
 
+from tests.waiting import PATIENCE, free_port, until
+
 CHECKOUT = Path(__file__).parents[3]
-PATIENCE = 60
 _SET_UP = """
 import json, sys, django
 django.setup()
@@ -30,25 +28,12 @@ print(json.dumps({"gateway": gateway.pk.hex, "credential": credential, "token": 
 """
 
 
-def until(condition, what, seconds=PATIENCE):
-    """Return what ``condition`` returns once that is true; fail naming ``what`` was waited for."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if found := condition():
-                return found
-        time.sleep(0.02)
-    raise AssertionError(f"waited {seconds} s for {what}")
-
-
 class OwnSite:
     """The server's commands and processes with a home in ``folder`` and the database of ``url``."""
 
     def __init__(self, folder, url):
         self.folder, self.database = folder, url
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes = []
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -25,12 +24,6 @@ def eventually(condition: Callable[[], object], seconds: float = 15.0) -> object
             return value
         time.sleep(0.01)
     raise AssertionError("it did not come to pass in time")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class _Uvicorn(uvicorn.Server):

@@ -21,11 +21,12 @@ import msgspec
 from fake_app import App
 from fake_haproxy import Haproxy
 from fake_node import FakeNode
-from fake_parts import GATEWAY_ID, NODE_ID, ROOT, LoopThread, Served, eventually, free_port
+from fake_parts import GATEWAY_ID, NODE_ID, ROOT, LoopThread, Served, eventually
 from fake_server import FakeServer
 
 from gateway.protocol import NodeAddress, Nodes, Revoke, ToNode
 from gateway.protocol.origins import app_address, own_address
+from tests.waiting import free_port
 
 __all__ = [
     "GATEWAY_ID", "NODE_ID", "ROOT", "App", "FakeNode", "GatewayProcess", "LoopThread", "Served",

@@ -5,23 +5,14 @@ import os
 import select
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from compute_agent.zygote import Zygote
+from tests.waiting import until
 
 LIMIT = 20_000
-
-
-def until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if result := condition():
-            return result
-        time.sleep(0.01)
-    raise AssertionError("not in time")
 
 
 @pytest.fixture
@@ -113,7 +104,7 @@ print("up", flush=True)
 signal.pause()
 """
     process = run(code)
-    until(lambda: (tmp_path / "log").exists() and "up" in log(tmp_path))
+    until(lambda: (tmp_path / "log").exists() and "up" in log(tmp_path), "its log")
     process.send(signal.SIGTERM)
     said = ending(process, tmp_path)
     assert (said["code"], said["stopped"]) == (0, True)
@@ -128,29 +119,29 @@ print("up", flush=True)
 time.sleep(600)
 """
     process = run(code, grace=0.2)
-    until(lambda: (tmp_path / "log").exists() and "up" in log(tmp_path))
+    until(lambda: (tmp_path / "log").exists() and "up" in log(tmp_path), "its log")
     process.send(signal.SIGTERM)
     assert ending(process, tmp_path)["signal"] == signal.SIGKILL
 
 
 def test_a_stop_that_comes_at_once_is_not_lost(run, tmp_path):
     process = run("import time; time.sleep(600)")
-    until((tmp_path / "runner.json").exists)
+    until((tmp_path / "runner.json").exists, "its record")
     process.send(signal.SIGTERM)
     assert ending(process, tmp_path)["stopped"]
 
 
 def test_the_app_dies_when_its_runner_is_killed(run, tmp_path):
     process = run("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
-    pid = int(until(lambda: (tmp_path / "log").exists() and log(tmp_path)))
+    pid = int(until(lambda: (tmp_path / "log").exists() and log(tmp_path), "its log"))
     process.send(signal.SIGKILL)
-    until(lambda: not Path(f"/proc/{pid}").exists())
+    until(lambda: not Path(f"/proc/{pid}").exists(), "its end")
 
 
 @pytest.mark.row(22)
 def test_the_apps_environment_is_the_apps_alone(run, tmp_path):
     process = run("import os, time; print(sorted(os.environ), flush=True); time.sleep(600)")
-    seen = until(lambda: (tmp_path / "log").exists() and log(tmp_path))
+    seen = until(lambda: (tmp_path / "log").exists() and log(tmp_path), "its log")
     assert "SECRET" in seen
     for name in ("environ", "cmdline"):
         assert b"s3cret" not in Path(f"/proc/{process.pid}/{name}").read_bytes()
@@ -158,7 +149,7 @@ def test_the_apps_environment_is_the_apps_alone(run, tmp_path):
 
 def test_a_runner_says_who_it_is(run, tmp_path):
     process = run("import time; time.sleep(600)")
-    until((tmp_path / "runner.json").exists)
+    until((tmp_path / "runner.json").exists, "its record")
     assert json.loads((tmp_path / "runner.json").read_text()) == {
         "pid": process.identity.pid, "start": process.identity.start, "boot": process.identity.boot
     }  # fmt: skip
