@@ -33,6 +33,13 @@ class Forbidden(ActionError):
     code = "forbidden"
 
 
+class NotThere(ActionError):
+    """What was named is not there, as the one who knows said."""
+
+    status = 404
+    code = "not_found"
+
+
 class Conflict(ActionError):
     """It clashes with what is there already."""
 

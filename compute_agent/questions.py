@@ -108,7 +108,10 @@ class Questions:
         try:
             return self._look_into(question)
         except HostError as error:
-            return msgspec.structs.replace(found, cause=error.cause, mend=error.mend)
+            missing = isinstance(error, inventory.NoEnvironment)
+            return msgspec.structs.replace(
+                found, cause=error.cause, mend=error.mend, missing=missing
+            )
         except FileNotFoundError:
             cause = "The project has no directory on the node yet."
             return msgspec.structs.replace(found, cause=cause, mend="Open one of its apps.")

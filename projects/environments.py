@@ -2,7 +2,7 @@
 
 import msgspec
 
-from accounts.errors import Conflict, Invalid
+from accounts.errors import Conflict, Invalid, NotThere
 from accounts.models import User
 from compute_agent.protocol import EnvironmentsFound
 
@@ -15,8 +15,8 @@ DEFAULT = "default"
 def find(project: Project, *, by: User, name: str = "", export: bool = False) -> EnvironmentsFound:
     """Return what a person sees of a project's environments, and what is in the one named.
 
-    Raises ``Conflict`` before a project's first start, ``Unavailable`` if its node is away,
-    ``NoAnswer`` if it says nothing.
+    Raises ``Conflict`` before a project's first start, ``NotThere`` where none has that name,
+    ``Unavailable`` if its node is away, ``NoAnswer`` if it says nothing.
     """
     access.require(by, project, "see_environments")
     if name and not inventory.is_name(name):
@@ -32,7 +32,7 @@ def find(project: Project, *, by: User, name: str = "", export: bool = False) ->
     )
     found = msgspec.convert(questions.wait(row), EnvironmentsFound)
     if found.cause:
-        raise Conflict(f"{found.cause} {found.mend}".strip())
+        raise (NotThere if found.missing else Conflict)(f"{found.cause} {found.mend}".strip())
     return found
 
 

@@ -149,7 +149,7 @@ def create(request: HttpRequest, owner: str, name: str, data: EnvironmentIn) -> 
 
 @router.get(_HERE + "/{environment}", response=EnvironmentWithPackages)
 def show(request: HttpRequest, owner: str, name: str, environment: str) -> dict[str, Any]:
-    """Show one environment with all its packages."""
+    """Show one environment with all its packages; 404 where there is none of that name."""
     found = environments.find(_project(request, owner, name), by=request.user, name=environment)
     one = next((one for one in found.environments if one.name == environment), None)
     if one is None:
@@ -166,7 +166,7 @@ def delete(request: HttpRequest, owner: str, name: str, environment: str) -> Sta
 
 @router.get(_HERE + "/{environment}/export", response=Export)
 def export(request: HttpRequest, owner: str, name: str, environment: str) -> dict[str, str]:
-    """Return a text from which the same is made again: ``file`` of a new environment."""
+    """Return a text from which the same is made again, ``file`` of a new environment; else 404."""
     project = _project(request, owner, name)
     found = environments.find(project, by=request.user, name=environment, export=True)
     return {"text": found.export}

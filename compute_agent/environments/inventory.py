@@ -37,6 +37,10 @@ _PYTHON = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)\.(dist|egg)-info")
 _SITE = re.compile(r"python\d+\.\d+")
 
 
+class NoEnvironment(HostError):
+    """None of that name is there, or none that the one who asks may look into."""
+
+
 class Size(NamedTuple):
     """Bytes of all files, and of those that are shared with nothing."""
 
@@ -97,7 +101,7 @@ class Inventory:
 def one(project: int, name: str, who: Who | None, export: bool) -> tuple[list[PackageInfo], str]:
     """Return the packages of an environment and, where wanted, what makes the same again.
 
-    Raises ``HostError`` for one that is not there, or that ``who`` may not look into.
+    Raises ``NoEnvironment`` for one that is not there, or that ``who`` may not look into.
     """
     known = listing.kind(project, name)
     with _opened_envs(project, who) as envs:
@@ -200,8 +204,8 @@ def _may_look(directory: int, who: Who | None) -> bool:
     return who is None or granted(directory, os.fstat(directory), who).effective & 5 == 5
 
 
-def _none_there(name: str) -> HostError:
-    return HostError(f"There is no environment {name} here.", "The list shows all.")
+def _none_there(name: str) -> NoEnvironment:
+    return NoEnvironment(f"There is no environment {name} here.", "The list shows all.")
 
 
 def normal(name: str) -> str:

@@ -52,7 +52,10 @@ class EnvironmentInfo(Struct, frozen=True):
 
 
 class EnvironmentsFound(Struct, frozen=True, tag="environments"):
-    """The answer to ``FindEnvironments``. ``cause`` and ``mend`` say why there is none."""
+    """The answer to ``FindEnvironments``. ``cause`` and ``mend`` say why there is none.
+
+    ``missing``: because the one that was asked for is not there.
+    """
 
     question_id: str
     environments: tuple[EnvironmentInfo, ...] = ()
@@ -64,3 +67,4 @@ class EnvironmentsFound(Struct, frozen=True, tag="environments"):
     makers: tuple[str, ...] = ()
     cause: str = ""
     mend: str = ""
+    missing: bool = False

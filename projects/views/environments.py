@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.errors import ActionError
+from accounts.errors import ActionError, NotThere
 from accounts.pages import page
 from compute_agent.protocol import EnvironmentsFound
 from projects import access, actions, changing, environments
@@ -206,6 +206,8 @@ def _find(request: HttpRequest, row: Project, name: str = "") -> tuple[Environme
         return _NOTHING, ""
     try:
         return environments.find(row, by=request.user, name=name), ""
+    except NotThere:
+        return _NOTHING, ""
     except ActionError as refusal:
         return _NOTHING, refusal.detail
 

@@ -200,6 +200,7 @@ def test_nothing_is_shown_of_what_is_closed_to_who_asks(node, people):
     assert [one["name"] for one in seen["environments"]] == ["open"]
     seen = look(node, mira, account=vera, members=members, name="closed", export=True)
     assert seen["cause"] == "There is no environment closed here."
+    assert seen["missing"] is True
     assert seen["packages"] == [] and seen["export"] == ""
     assert len(look(node, mira, members=members)["environments"]) == 2
 

@@ -43,6 +43,12 @@ def test_outsiders_find_nothing(answering, browse):
     assert "Environments" not in browse("otto").get("/mira/forecast").content.decode()
 
 
+def test_an_environment_that_is_not_there_has_no_page(answering, browse):
+    answering.finds = {"cause": "There is no environment x here.", "missing": True}
+    for path in (f"{PAGE}/x", f"{PAGE}/x/export"):
+        assert browse("mira").get(path).status_code == 404
+
+
 def test_packages_are_installed_and_the_page_follows_to_the_end(answering, browse, text, read):
     edda = browse("edda")
     answer = edda.post(f"{PAGE}/default/install", {"packages": "pandas  matplotlib==3.9"})

@@ -52,9 +52,18 @@ def test_what_a_node_says_is_cut_to_what_can_be_true(call, answering, cast):
 
 
 def test_a_cause_of_the_nodes_is_told(call, answering, cast):
-    answering.finds = {"cause": "There is no environment x here.", "mend": "The list shows all."}
+    answering.finds = {"cause": "The disk is full.", "mend": "Remove files."}
     status, body = call(cast.mira, "get", f"{HERE}/x")
-    assert (status, body["detail"]) == (409, "There is no environment x here. The list shows all.")
+    assert (status, body["detail"]) == (409, "The disk is full. Remove files.")
+
+
+def test_an_environment_that_is_not_there_is_not_found(call, answering, cast):
+    why = {"cause": "There is no environment x here.", "mend": "The list shows all."}
+    answering.finds = why | {"missing": True}
+    for path in (f"{HERE}/x", f"{HERE}/x/export"):
+        status, body = call(cast.mira, "get", path)
+        assert (status, body["code"]) == (404, "not_found")
+        assert body["detail"] == "There is no environment x here. The list shows all."
 
 
 @pytest.mark.parametrize("name", ["otto", "vera"])
