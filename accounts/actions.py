@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from . import audit, names
+from . import audit, names, turns
 from .errors import Conflict, Invalid
 from .models import ApiToken, FormerName, User
 from .secrets import digest, new_secret
@@ -37,6 +37,7 @@ def create_user(
     try:
         with atomic():
             user.save(force_insert=True)
+            _check_not_former(username)  # they may have been removed this moment
             audit.record("account.add", username, by=by)
     except IntegrityError as error:
         raise Conflict(f"There is a user “{username}” already.", "username") from error
@@ -49,13 +50,17 @@ def check_new_name(username: str) -> str:
     Raises ``Invalid`` for what breaks the rule, ``Conflict`` for the name of a former person.
     """
     names.check("username", username, names.RESERVED_OWNERS)
+    _check_not_former(username)
+    return username
+
+
+def _check_not_former(username: str) -> None:
     if FormerName.objects.filter(pk=username).exists():
         raise Conflict(
             f"“{username}” was somebody who is removed, and whose account and files may still be "
             f"on the nodes. Choose another name, or free it first: aen_user free {username}",
             "username",
         )
-    return username
 
 
 @retried
@@ -145,9 +150,15 @@ def _end_sessions(user: User) -> None:
 
 
 def _keep_an_administrator(user: User, what: str) -> None:
-    """Refuse what would leave the site without anybody to administer it."""
-    others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
-    if user.is_superuser and not others.exists():
+    """Refuse what would leave the site without anybody to administer it.
+
+    Nobody whom this counts on is locked or removed by another before the transaction ends.
+    """
+    active = User.objects.filter(is_superuser=True, is_active=True)
+    known = list(active.values_list("pk", flat=True))
+    turns.lock(user, beside=known)
+    left = set(active.filter(pk__in=[*known, user.pk]).values_list("pk", flat=True))
+    if left == {user.pk}:
         raise Conflict(f"{user.username} is the only administrator and can’t {what}. Add another.")
 
 
@@ -199,6 +210,7 @@ def create_token(
         raise Invalid("name", "Give the token a name of 1 to 80 characters, for example its use.")
     secret = "aen_" + new_secret()
     with atomic():
+        turns.lock(user)
         token = ApiToken.objects.create(
             user=user, name=name, digest=digest(secret), scopes=sorted(set(scopes))
         )

@@ -15,6 +15,8 @@ class User(AbstractUser):
         max_length=32, unique=True, help_text="The UNIX account under which this person's apps run."
     )
     last_seen = models.DateTimeField(null=True, blank=True, editable=False)
+    #: Counts the changes that took turns on this person.
+    turn = models.BigIntegerField(default=0, editable=False)
 
     class Meta(AbstractUser.Meta):
         ordering = ["username"]

@@ -1,7 +1,8 @@
 """The one way in which AEN opens a transaction, on every database.
 
 SQLite and PostgreSQL let a transaction wait for what another one holds. MongoDB does not: the later
-of two that write one document fails at once, and is expected to begin anew. So a function that opens
+of two that write one document fails at once, and is expected to begin anew, as is on PostgreSQL one of
+two that wait for each other. So a function that opens
 a transaction is ``@retried``: it may be called again from its start, and has done nothing then. What it
 does elsewhere than in the database waits for ``after_commit``.
 """
@@ -26,6 +27,8 @@ _R = TypeVar("_R")
 _PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 #: How MongoDB marks an error after which the same may well succeed.
 _TRANSIENT = "TransientTransactionError"
+#: PostgreSQL's codes of the same: two waited for each other, or could not both have been alone.
+_UNDONE = ("40P01", "40001")
 
 
 def atomic() -> AbstractContextManager[object]:
@@ -49,7 +52,7 @@ def retried(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(function)
     def until_done(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        if connection.vendor != "mongodb" or connection.in_atomic_block_mongo:
+        if _is_open():
             return function(*args, **kwargs)
         for longest in _PAUSES:
             kept = [(row, row.__getstate__()) for row in _rows(args, kwargs)]
@@ -67,11 +70,19 @@ def retried(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return until_done
 
 
+def _is_open() -> bool:
+    if connection.vendor == "mongodb":
+        return connection.in_atomic_block_mongo  # Django's own blocks are none there
+    return connection.in_atomic_block
+
+
 def _rows(args: tuple[object, ...], kwargs: dict[str, object]) -> list[Model]:
     return [given for given in (*args, *kwargs.values()) if isinstance(given, Model)]
 
 
 def _may_succeed_later(error: DatabaseError) -> bool:
+    if getattr(error.__cause__, "sqlstate", None) in _UNDONE:
+        return True
     labelled = getattr(error.__cause__, "has_error_label", None)
     return not isinstance(error, AWAY) and labelled is not None and labelled(_TRANSIENT)
 

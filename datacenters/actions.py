@@ -3,7 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
-from django.db.models import ProtectedError
+from django.http import Http404
 
 from accounts import audit, names
 from accounts.errors import Conflict, Invalid
@@ -13,6 +13,7 @@ from accounts.transactions import atomic, retried
 from gateway.protocol.origins import wrong_star
 
 from .models import DataCenter, Gateway, Node
+from .placement import hold
 from .wake import wake
 
 _PLAIN = re.compile(r"https?://(?:\*\.)?[A-Za-z0-9.:\[\]_/~-]+")
@@ -127,15 +128,14 @@ def remove_gateway(gateway: Gateway, *, by: User | None) -> None:
 @retried
 def remove_node(node: Node, *, by: User | None) -> None:
     """Remove a node; one that holds projects or running apps stays, with the reason."""
-    if node.projects.exists():
-        raise Conflict(f"{node.name} still holds projects. Delete them first.")
-    if node.instances.filter(ended_at=None).exists():
-        raise Conflict(f"Apps still run on {node.name}. Stop them first.")
     with atomic():
+        if not hold(node):  # else a first start may choose it this moment
+            raise Http404
+        if node.projects.exists():
+            raise Conflict(f"{node.name} still holds projects. Delete them first.")
+        if node.instances.filter(ended_at=None).exists():
+            raise Conflict(f"Apps still run on {node.name}. Stop them first.")
         audit.record("node.remove", node.name, by=by)
         node.instances.exclude(ended_at=None).delete()
-        try:
-            node.delete()
-        except ProtectedError as error:
-            raise Conflict(f"{node.name} was just given new work. Drain it first.") from error
+        node.delete()
         wake()

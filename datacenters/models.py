@@ -87,6 +87,8 @@ class Node(models.Model):
     last_seen = models.DateTimeField(null=True, editable=False)
     #: The last ``NodeStatus`` of wire 2.
     status = models.JSONField(default=dict, editable=False)
+    #: Counts the changes that took turns on this node.
+    turn = models.BigIntegerField(default=0, editable=False)
 
     class Meta:
         ordering = ["name"]

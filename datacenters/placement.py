@@ -1,5 +1,7 @@
 """Choosing the node of a data center on which a project lives."""
 
+from django.db.models import F
+
 from .models import DataCenter, Node
 
 
@@ -12,6 +14,11 @@ def choose_node(data_center: DataCenter) -> Node | None:
     """Return the node with the most free memory that takes new work, or ``None``."""
     nodes = Node.objects.filter(data_center=data_center, state=Node.State.ACTIVE, up=True)
     return max((node for node in nodes if node.is_up), key=_free_memory, default=None)
+
+
+def hold(node: Node) -> bool:
+    """Keep a node from being removed until the transaction ends. Returns whether it is there."""
+    return Node.objects.filter(pk=node.pk).update(turn=F("turn") + 1) > 0
 
 
 def _free_memory(node: Node) -> int:

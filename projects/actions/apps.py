@@ -5,7 +5,7 @@ from uuid import UUID
 from django.http import Http404
 from django.utils import timezone
 
-from accounts import audit
+from accounts import audit, turns
 from accounts.errors import Conflict, Forbidden, Invalid
 from accounts.models import User
 from accounts.transactions import atomic, retried
@@ -37,6 +37,7 @@ def start_app(project: Project, app: str, *, by: User) -> AppInstance:
     if not catalog.offers_app(project, app):
         raise Invalid("app", f"There is no app “{app[:40]}” on {node}.")
     with atomic():
+        turns.lock(by)
         lock(project)
         access.require(by, project, "start")  # the team may have changed meanwhile
         # The same two fingers may have been faster: theirs is ours.
@@ -60,14 +61,19 @@ def _in_slot(slot: str) -> AppInstance | None:
     )
 
 
+@retried
 def node_for(project: Project) -> Node:
+    """Return the project's node, chosen now if this is its first start. Raises ``Conflict``."""
     if project.node is None:
         node = placement.choose_node(project.data_center)
         if node is None:
             raise Conflict(placement.why_no_node(project.data_center))
-        # Two first starts at once: the first to write decides where the project lives.
-        Project.objects.filter(pk=project.pk, node=None).update(node=node)
-        read_node(project)
+        with atomic():
+            if not placement.hold(node):
+                raise Conflict(f"{node} was removed this moment. Try again.")
+            # Two first starts at once: the first to write decides where the project lives.
+            Project.objects.filter(pk=project.pk, node=None).update(node=node)
+            read_node(project)
     assert project.node is not None
     if project.node.is_gone:
         cause = project.node.cause or "it does not answer"

@@ -9,7 +9,7 @@ import msgspec
 from django.http import Http404
 from django.utils import timezone
 
-from accounts import audit
+from accounts import audit, turns
 from accounts.errors import Conflict, Invalid
 from accounts.models import User
 from accounts.transactions import atomic, retried
@@ -116,6 +116,7 @@ def _begin(project: Project, by: User, action: str, name: str, **what: Any) -> A
     _none_under_way(project)
     node = node_for(project)
     with atomic():
+        turns.lock(by)
         lock(project)
         access.require(by, project, "change_environments")  # the team may have changed meanwhile
         _none_under_way(project)

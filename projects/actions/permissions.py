@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from django.utils import timezone
 
-from accounts import audit
+from accounts import audit, turns
 from accounts.errors import Conflict, Forbidden, Invalid
 from accounts.models import User
 from accounts.transactions import atomic, retried
@@ -45,6 +45,7 @@ def set_override(
         )
     _check(project, user, by)
     with atomic():
+        turns.lock(user)
         lock(project)
         _check(project, user, by)
         return _store(project, user, path, rights, by)

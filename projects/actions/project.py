@@ -3,7 +3,7 @@
 from django.db import IntegrityError
 from guardian.models import GroupObjectPermission, UserObjectPermission
 
-from accounts import audit, names
+from accounts import audit, names, turns
 from accounts.errors import Conflict, Invalid
 from accounts.models import User
 from accounts.transactions import atomic, retried
@@ -43,6 +43,7 @@ def create_project(
     )
     try:
         with atomic():
+            turns.lock(owner)
             project.save(force_insert=True)
             audit.record("project.create", str(project), by=owner, project=project.pk)
     except IntegrityError as error:

@@ -3,7 +3,7 @@
 from guardian.models import UserObjectPermission
 from guardian.shortcuts import assign_perm
 
-from accounts import audit, authz
+from accounts import audit, authz, turns
 from accounts.authz import Role
 from accounts.errors import Conflict, Forbidden, Invalid
 from accounts.models import User
@@ -34,6 +34,7 @@ def set_role(project: Project, username: str, role: Role, *, by: User) -> User:
         raise Invalid("user", f"{username} owns the project. An owner’s role can’t be changed.")
     _check_grant(project, user, role, by)
     with atomic():
+        turns.lock(user)
         lock(project)
         _check_grant(project, user, role, by)
         _drop_roles(project, user)

@@ -212,6 +212,7 @@ def test_a_reset_is_audited(lab, project, cast):
 # --- data centers --------------------------------------------------------------------------------
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_node_on_which_apps_run_is_not_removed(lab, center):
     Project.objects.update(node=None)
     with pytest.raises(Conflict, match="Apps still run"):

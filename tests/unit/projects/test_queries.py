@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import actions as accounts
 from datacenters import gateways
-from projects import access, actions
+from projects import actions
 from projects.models import AppInstance, Project
 
 
@@ -79,24 +79,3 @@ def test_a_project_asks_no_more_for_a_larger_team(path, more, cast):
         accounts.create_user(f"person-{number}", by=None)
         actions.set_role(row, f"person-{number}", "editor", by=cast.mira)
     assert count(client, path) == few
-
-
-def cost(act):
-    with CaptureQueriesContext(connection) as queries:
-        act()
-    return len(queries)
-
-
-def test_what_is_asked_most_costs_so_many_queries(more, cast, center):
-    more(range(4))
-    project = Project.objects.select_related("owner", "node", "data_center").get(name="project-1")
-    _, secret = accounts.create_token(cast.edda, "t", ["api"], by=cast.edda)
-    client = Client(headers={"Authorization": f"Bearer {secret}"})
-    client.get("/api/v1/projects")  # what is read once per process
-    who = {"username": "edda", "password": "edda-Secret-1"}
-    assert {
-        "permission check": cost(lambda: access.may(cast.edda, project, "edit")),
-        "project list": cost(lambda: client.get("/api/v1/projects")),
-        "sign-in": cost(lambda: Client().post("/accounts/login/", who)),
-        "start": cost(lambda: actions.start_app(project, "terminal", by=cast.mira)),
-    } == {"permission check": 2, "project list": 7, "sign-in": 16, "start": 7}
