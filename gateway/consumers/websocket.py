@@ -148,6 +148,8 @@ class _Socket(Passage):
     def _checked(self, response: Response) -> Response:
         if response.status_code == 101 and self._app.handshake_exc is not None:
             raise AppUnreachable("The app’s answer to the WebSocket is not valid.")
+        if response.status_code != 101 and response.status_code < 200:
+            raise AppUnreachable("The app’s answer to the WebSocket is not final.")
         return response
 
     def _fields(self, admitted: Admitted, response: Response) -> Headers:

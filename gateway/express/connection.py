@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from .. import pages
 from ..answers import own_answer
 from ..core import Gateway
-from ..forwarding import BadRequest, framing_of, serialize_head
+from ..forwarding import BadRequest, check_target, framing_of, header, serialize_head
 from ..gate import Passed, TurnedAway
 from ..limits import Door, Upload
 from ..limits.host import watch_peer
@@ -140,6 +140,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._end_head()
+        check_target(self.url, header(self.headers, b"host"))
         # Uvicorn would wait for the body of such a request and then answer nothing, for good.
         if self._should_upgrade() and framing_of(self.headers).fields:
             raise BadRequest("A WebSocket's handshake has no body.")

@@ -179,6 +179,8 @@ class Exchange:
         began = response.started
         try:
             response.feed(data)
+            if response.interim:
+                self._pass_interim(response)
             if not response.started:
                 return
             body = response.take()
@@ -190,6 +192,13 @@ class Exchange:
             self._switch(head, response.rest)
             return
         self._pass(response, head, body)
+
+    def _pass_interim(self, response: AppResponse) -> None:
+        """Pass on what an app says ahead of its answer. Who comes this way speaks HTTP/1.1."""
+        prefix = self._admitted.path.prefix
+        strip = self._stream.stripped(prefix) if self._stream is not None else b""
+        for status, fields in response.take_interim(prefix, strip):
+            self._client.transport.write(serialize_head(_STATUS[status], fields))
 
     def _expect(self) -> AppResponse:
         return AppResponse(self._head.method.encode(), upgrade=bool(self._head.fields.websocket))
@@ -258,7 +267,10 @@ class Exchange:
 
     def _is_agreed(self, response: AppResponse) -> bool:
         agreed = header(response.headers, b"sec-websocket-accept")
-        return agreed == accept_key(self._head.fields.websocket.decode()).encode()
+        return (
+            response.switched
+            and agreed == accept_key(self._head.fields.websocket.decode()).encode()
+        )
 
     def app_ended(self) -> None:
         """The app closed the connection: the end of its answer, or of an idle connection."""

@@ -19,7 +19,7 @@ from .fields import (
 )
 from .frames import Frames, close_frame
 from .framing import Framing, chunk, framing_of, is_repeatable, serialize_head
-from .hosts import Hosts, Place
+from .hosts import Hosts, Place, check_target
 from .paths import (
     AppPath,
     check_path,
@@ -58,6 +58,7 @@ __all__ = [
     "bearer_of",
     "check_headers",
     "check_path",
+    "check_target",
     "chunk",
     "close_frame",
     "cookies_of",

@@ -172,10 +172,11 @@ def forwarded_fields(sender: Sender) -> Headers:
 def to_client(headers: Headers, prefix: bytes, status: int = 200, strip: bytes = b"") -> Headers:
     """Return the app's header fields as the browser may see them, and those that guard an app.
 
+    Interim answers (1xx) have no body, and nothing that would need a guard.
     ``strip`` is what the app's requests lost of their paths, and its redirects get back.
     """
     named = _named_in_connection(headers)
-    if status in (204, 304) or header(headers, b"transfer-encoding"):
+    if status < 200 or status in (204, 304) or header(headers, b"transfer-encoding"):
         named |= {b"content-length"}
     out: Headers = []
     for original, value in headers:
@@ -192,7 +193,7 @@ def to_client(headers: Headers, prefix: bytes, status: int = 200, strip: bytes =
             out.append((name, _below(strip, value)))
         else:
             out.append((name, value))
-    return out if status == 101 else _guarded(out)
+    return out if status < 200 else _guarded(out)
 
 
 def _guarded(fields: Headers) -> Headers:

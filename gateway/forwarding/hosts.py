@@ -1,4 +1,4 @@
-"""What the name in a request's ``Host`` stands for: the gateway, an app, or nothing of ours."""
+"""Which host a request is for, and what its name stands for: the gateway, an app, or nothing of ours."""
 
 import re
 from collections.abc import Iterable
@@ -7,11 +7,28 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..protocol.origins import has_origins, own_address
+from .types import BadRequest
 
 _HOST = re.compile(rb"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?")
+# An absolute target (RFC 9112, 3.2.2): the scheme, and what stands before path or query.
+_ABSOLUTE = re.compile(rb"([a-z][a-z0-9+.-]*)://([^/?#]*)", re.IGNORECASE)
+_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 #: Bytes of a name of DNS and a port.
 _LONGEST = 260
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
+def check_target(target: bytes, host: bytes) -> None:
+    """Raise ``BadRequest`` where a request's target names another host than its ``Host`` field.
+
+    One reader would go by the target, another by the field.
+    """
+    found = _ABSOLUTE.match(target)
+    if found is None:
+        return
+    port = _DEFAULT_PORTS.get(found[1].lower(), b"")
+    if found[2].lower().removesuffix(port) != host.strip().lower().removesuffix(port):
+        raise BadRequest("The request names two hosts.")
 
 
 class Place(NamedTuple):

@@ -18,14 +18,16 @@ class AppResponse:
     """
 
     __slots__ = (
-        "_delimited", "_extra", "_head_only", "_keep_alive", "_left", "_parser", "_room", "_upgrade",
-        "chunks", "complete", "headers", "plain", "rest", "started", "status", "switched", "touched",
+        "_continued", "_delimited", "_extra", "_head_only", "_keep_alive", "_left", "_parser", "_room",
+        "_upgrade", "chunks", "complete", "headers", "interim", "plain", "rest", "started", "status",
+        "switched", "touched",
     )  # fmt: skip
 
     def __init__(self, method: bytes, *, upgrade: bool = False) -> None:
         self._parser: httptools.HttpResponseParser | None = None
         self._head_only = method == b"HEAD"
         self._upgrade = upgrade
+        self._continued = False
         self._delimited = False
         self._room = MAX_HEAD
         self._left = 0  # bytes of a body whose length is known
@@ -33,6 +35,8 @@ class AppResponse:
         self._keep_alive = False
         self.status = 0
         self.headers: Headers = []
+        #: Interim answers (1xx) that came since the last ``take_interim``: status and fields.
+        self.interim: list[tuple[int, Headers]] = []
         #: The head, if it needed no parser; it may be that of many answers.
         self.plain: PlainHead | None = None
         self.chunks: list[bytes] = []
@@ -113,6 +117,11 @@ class AppResponse:
             return self.plain.to_client(prefix, strip)
         return to_client(self.headers, prefix, self.status, strip)
 
+    def take_interim(self, prefix: bytes, strip: bytes) -> list[tuple[int, Headers]]:
+        """Return the interim answers since the last call, with fields as the browser may see them."""
+        found, self.interim = self.interim, []
+        return [(status, to_client(fields, prefix, status, strip)) for status, fields in found]
+
     def feed_eof(self) -> None:
         """Take the end of the connection, which also ends a body of unknown length."""
         if not self.started:
@@ -145,8 +154,11 @@ class AppResponse:
     def on_headers_complete(self) -> None:
         assert self._parser is not None
         status = self._parser.get_status_code()
-        if self.complete or (100 <= status < 200 and not (status == 101 and self._upgrade)):
-            return  # interim answers are for us alone
+        if self.complete:
+            return
+        if 100 <= status < 200 and not (status == 101 and self._upgrade):
+            self._add_interim(status)
+            return
         if not 100 <= status < 600:
             raise AppUnreachable("The app’s answer has a status that does not exist.")
         self.status = status
@@ -161,6 +173,14 @@ class AppResponse:
             self.complete = True
         elif status not in (101, 204, 304):
             self._left = int(length or 0)
+
+    def _add_interim(self, status: int) -> None:
+        if status == 101:
+            raise AppUnreachable("The app changed the protocol, unasked.")
+        if status == 100 and self._continued:
+            return  # to go on is said once
+        self._continued |= status == 100
+        self.interim.append((status, self.headers))
 
     def on_body(self, body: bytes) -> None:
         if self.complete:

@@ -195,15 +195,77 @@ def test_events_come_as_the_app_sends_them(talk):
 
 
 @pytest.mark.parametrize("interim", ["100 Continue", "102 Processing", "103 Early Hints"])
-def test_interim_answers_are_passed_over(talk, interim):
+def test_interim_answers_reach_the_browser_as_they_come(talk, interim):
     app, _ = talk.asks()
-    app.says(f"HTTP/1.1 {interim}\r\nLink: </a>\r\nSet-Cookie: aen_x=1\r\n\r\n".encode() + OK)
+    fields = "Link: </a>\r\nSet-Cookie: aen_x=1\r\nKeep-Alive: 5\r\n"
+    app.says(f"HTTP/1.1 {interim}\r\n{fields}\r\n".encode())
+    if talk.site.way != "consumers":  # for which ASGI has no message
+        early = talk.browser.hears_head()
+        assert (early.first, early["link"]) == (f"HTTP/1.1 {interim}", "</a>")
+        if talk.site.way == "express":  # HAProxy passes them on as they are
+            assert early.fields == [("link", "</a>")]
+    app.says(OK)
     head = talk.browser.hears_head()
-    if talk.site.way == "haproxy":  # it passes them on, as they are
-        assert head.first == f"HTTP/1.1 {interim}"
-        head = talk.browser.hears_head()
     assert (head.status, "link" in head) == (200, False)
     talk.browser.hears(b"ok")
+
+
+def test_interim_answers_are_passed_on_one_by_one_and_one_100_alone(talk):
+    app, _ = talk.asks("", "Content-Length: 2", method="POST", body=b"ab")
+    early = [b"100 Continue", b"100 Continue", b"102 Processing", b"103 Early Hints"]
+    app.says(b"".join(b"HTTP/1.1 %b\r\n\r\n" % one for one in early) + OK)
+    wanted = {"express": early[1:], "consumers": []}.get(talk.site.way, early)
+    for line in [*wanted, b"200 OK"]:
+        assert talk.browser.hears_head().first == f"HTTP/1.1 {line.decode()}"
+    talk.browser.hears(b"ok")
+
+
+def test_a_body_that_was_asked_for_is_not_asked_for_again_by_the_app(talk):
+    fields = ("Expect: 100-continue", "Content-Length: 2")
+    talk.browser.says(talk.request("", *fields, method="POST"))
+    talk.browser.hears(b"HTTP/1.1 100 Continue\r\n\r\n")
+    talk.browser.says(b"ab")
+    app = talk.app()
+    app.hears_head()
+    app.says(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)
+    assert talk.browser.hears_head().status == 200
+
+
+def test_interim_answers_do_not_reach_http_1_0(talk):
+    talk.browser.says(talk.request().replace(b"HTTP/1.1", b"HTTP/1.0"))
+    app = talk.app()
+    app.hears_head()
+    app.says(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK)
+    answer = talk.browser.hears_end()
+    assert (answer[9:12], b"103" in answer) == (b"200", False)
+
+
+def test_what_looks_like_an_interim_answer_behind_the_head_is_none(talk):
+    app, _ = talk.asks(method="HEAD")
+    app.says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n")
+    assert talk.browser.hears_head().status == 200
+    talk.browser.says(talk.request("next"))
+    again = talk.app()
+    again.hears_head()
+    again.says(OK)
+    assert talk.browser.hears_head().status == 200
+
+
+def test_an_app_that_ends_after_an_interim_answer_is_not_asked_again(talk):
+    """It has begun to work on the request."""
+    app, _ = talk.asks("one")
+    app.says(OK)
+    talk.browser.hears_until(b"ok")
+    talk.browser.says(talk.request("two"))
+    app.hears_until(b"\r\n\r\n")
+    app.says(b"HTTP/1.1 102 Processing\r\n\r\n")
+    app.close()
+    if talk.site.way == "haproxy":  # it may ask again, as a GET allows, or end the connection
+        return
+    if talk.site.way != "consumers":
+        assert talk.browser.hears_head().status == 102
+    assert talk.browser.hears_head().says_that_the_app_failed
+    assert talk.nothing_reached_the_app()
 
 
 def test_an_answer_to_head_has_a_length_and_no_body(talk):

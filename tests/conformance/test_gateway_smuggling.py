@@ -232,19 +232,32 @@ def test_a_request_behind_one_without_body_is_judged_by_itself(talk):
     app.hears(f"GET {talk.opened.prefix}next HTTP/1.1\r\n".encode())
 
 
+def absolute(talk, host, *fields):
+    """Return a request whose target is absolute, and which is like others elsewhere."""
+    prefix = talk.opened.prefix.encode()
+    return talk.request("", *fields).replace(b" " + prefix, b" " + host + prefix, 1)
+
+
 @pytest.mark.row(6)
 def test_an_absolute_target_reaches_the_app_by_its_path_alone(talk):
-    prefix = talk.opened.prefix.encode()
-    absolute = talk.request().replace(b" " + prefix, b" http://evil.example" + prefix, 1)
-    talk.browser.says(absolute)
-    if talk.site.way == "haproxy":  # another host than the field says
-        assert talk.browser.hears_head().status == 400
-        return
+    here = f"127.0.0.1:{talk.site.port}"
+    talk.browser.says(absolute(talk, f"http://{here}".encode()))
     head = talk.app().hears_head()
     assert head.first == f"GET {talk.opened.prefix} HTTP/1.1"
-    here = f"127.0.0.1:{talk.site.port}"
     assert head["host"] == here
     assert talk.site.is_peer or head["x-forwarded-host"] == here  # which peers set if told to
+
+
+HANDSHAKE = AMBIGUOUS["body after a WebSocket's handshake"][0][:-1]
+
+
+@pytest.mark.parametrize("fields", [(), HANDSHAKE], ids=["request", "handshake"])
+@pytest.mark.parametrize("host", [b"http://evil.example", b"http://a@127.0.0.1", b"http://"])
+@pytest.mark.row(6)
+def test_an_absolute_target_of_another_host_than_the_field_names_is_refused(talk, host, fields):
+    talk.browser.says(absolute(talk, host, *fields))
+    assert talk.browser.hears_head().status == 400
+    assert talk.nothing_reached_the_app()
 
 
 @pytest.mark.row(9)

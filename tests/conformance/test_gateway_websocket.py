@@ -121,6 +121,30 @@ def test_an_answer_that_is_no_agreement_gives_no_websocket(talk, answer):
     assert head.status == 502 or (talk.site.is_peer and head.says_that_the_app_failed)
 
 
+@pytest.mark.parametrize("missing", [b"Upgrade: websocket\r\n", b"Connection: Upgrade\r\n"])
+def test_an_agreement_that_changes_no_protocol_gives_no_websocket(talk, missing):
+    """Else the browser would speak in frames to who goes on reading HTTP."""
+    app, head = asks(talk)
+    app.says(accept(head).replace(missing, b""))
+    app.close()
+    answer = talk.browser.hears_head()
+    if talk.site.way == "haproxy" and "upgrade" not in answer and answer.status == 101:
+        assert talk.browser.hears_end() == b""  # it reads no more HTTP; browsers refuse the answer
+        return
+    assert answer.says_that_the_app_failed
+
+
+def test_an_interim_answer_does_not_stand_for_the_agreement(talk):
+    app, head = asks(talk)
+    app.says(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+    if talk.site.way == "consumers":  # for which ASGI has no message
+        assert talk.browser.hears_head().status == 502
+        return
+    assert talk.browser.hears_head().status == 103
+    app.says(accept(head))
+    assert talk.browser.hears_head().status == 101
+
+
 @pytest.mark.parametrize("size", [0, 5, 125, 126, 60_000])
 def test_messages_pass_both_ways(talk, size):
     app = opened(talk)

@@ -63,6 +63,7 @@ def test_a_response_that_is_cut_off_is_an_error(pieces):
     [
         b"SSH-2.0-OpenSSH\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
@@ -73,11 +74,20 @@ def test_what_is_not_plainly_http_is_an_error(data):
         read(data, eof=True)
 
 
-def test_interim_answers_are_left_out():
+def test_interim_answers_are_kept_apart():
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     response, body = read(interim + HEAD + b"hello")
     assert (response.status, body) == (200, b"hello")
     assert response.headers == [(b"content-length", b"5")]
+    assert response.take_interim(b"/", b"") == [(100, []), (103, [(b"link", b"</x>")])]
+    assert response.take_interim(b"/", b"") == []
+
+
+def test_a_length_in_an_interim_answer_is_none():
+    interim = b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\nConnection: x\r\nX: 1\r\n\r\n"
+    response, body = read(interim + HEAD + b"hello")
+    assert (response.status, body) == (200, b"hello")
+    assert response.take_interim(b"/", b"") == [(103, [])]
 
 
 def test_the_answer_to_head_has_no_body():

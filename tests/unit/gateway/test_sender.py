@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.forwarding import Hosts, Proxies, Sender, said_of
+from gateway.forwarding import BadRequest, Hosts, Proxies, Sender, check_target, said_of
 
 SCHEME, HOST = b"https", b"apps.example"
 PROXY = "10.1.2.3"
@@ -99,3 +99,36 @@ def test_each_app_has_a_name_below_the_gateways():
     assert STARS.place(b"apps.example") == (True, "")
     for host in (b"a.b.apps.example", b".apps.example", b"lab--load--mira.localhost"):
         assert not STARS.place(host).known
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        (b"/a//b?u=http://evil.example/", b"apps.example"),
+        (b"*", b"apps.example"),
+        (b"http://apps.example/a", b"apps.example"),
+        (b"HTTP://Apps.Example:80?x", b"apps.EXAMPLE"),
+        (b"https://apps.example/", b"apps.example:443"),
+        (b"http://[::1]:81/", b"[::1]:81"),
+    ],
+)
+def test_a_target_may_name_the_host_that_the_field_names(target, host):
+    check_target(target, host)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"http://evil.example/a",
+        b"http://apps.example:81/a",
+        b"http://apps.example@evil.example/",
+        b"http://evil.example@apps.example/",
+        b"http:///a",
+        b"http://?a",
+        b"https://apps.example:80/",
+        b"ftp://evil.example/",
+    ],
+)
+def test_a_target_that_names_another_host_is_refused(target):
+    with pytest.raises(BadRequest):
+        check_target(target, b"apps.example")
