@@ -1,28 +1,32 @@
 """Connects and disconnects at random, for minutes, and what of it stays behind in the gateway.
 
 People load pages, cut downloads and uploads off, drop WebSockets without a word, and lose their
-access in between, on both of the gateway's ways at once. Then all go away, and the gateway must have
-no more open files, tasks and open connections than before. Its memory is read all along.
+access in between, on all of the gateway's ways at once. Then all go away, and the gateway, and HAProxy
+in front of it, must have no more open files, tasks and open connections than before. Their memory is
+read all along.
 
-Run: ``python tests/bench/gateway_soak.py [seconds] [people at a time]``; 600 seconds, 40 people.
+Run: ``python tests/bench/gateway_soak.py [seconds] [people at a time] [rest]``; 600 seconds, 40 people,
+who rest for so many seconds on average between two acts: 0.
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import re
 import statistics
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import httpx
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "integration" / "gateway")]
-from gateway_fakes import SECRET_KEY, Site  # noqa: E402
+from fake_haproxy import ABSENT, Haproxy  # noqa: E402
+from gateway_fakes import SECRET_KEY, Site, free_port  # noqa: E402
 
 HANDSHAKE = (
     "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
@@ -36,10 +40,11 @@ NO_LIMITS = dict.fromkeys(("person_rate", "address_rate"), 0)
 
 
 class Way:
-    """A gateway, and what of it would show a leak."""
+    """A gateway, what is in front of it if anything is, and what of both would show a leak."""
 
-    def __init__(self, name, gateway):
-        self.name, self.gateway = name, gateway
+    def __init__(self, name, gateway, haproxy=None):
+        self.name, self.gateway, self.haproxy = name, gateway, haproxy
+        self.port = haproxy.port if haproxy else gateway.port
         self.before = self.gauges()
 
     def gauges(self):
@@ -50,38 +55,52 @@ class Way:
         }
         # Idle connections to apps are kept for half a minute; that is no leak.
         apps = found["aen_gateway_app_connections"]
-        return {
+        gauges = {
             "files": found["process_open_fds"] - apps,
             "tasks": found["aen_gateway_tasks"],
             "open": found["aen_gateway_open_connections"],
             "memory": found["process_resident_memory_bytes"],
         }
+        return gauges | (_haproxys(self.haproxy) if self.haproxy else {})
 
     def left_over(self):
         """Return what there is more of than before, and than may be kept to ask the server."""
         now, spare = self.gauges(), {"files": SERVER_IDLE}
         return {
             name: now[name] - self.before[name]
-            for name in ("files", "tasks", "open")
+            for name in set(now) - {"memory", "haproxy_memory"}
             if now[name] > self.before[name] + spare.get(name, 0)
         }
+
+
+def _haproxys(haproxy):
+    """Return what HAProxy has open towards browsers, apps and the gateway, and its memory."""
+    info = dict(re.findall(r"^(\w+): (\d+)$", haproxy.ask("show info"), re.M))
+    pages = int(Path(f"/proc/{haproxy.pid}/statm").read_text().split()[1])
+    # Idle connections to the gateway are kept for a while, by its own configuration.
+    return {
+        "haproxy_open": int(info["CurrConns"]),
+        "haproxy_memory": pages * os.sysconf("SC_PAGE_SIZE"),
+    }
 
 
 class Person:
     """Does one thing after the other, each on a connection of its own, and none to its end."""
 
-    def __init__(self, ways, apps, chance, done):
+    def __init__(self, ways, apps, chance, done, rest=0.0):
         self._ways, self._apps, self._chance, self._done = ways, apps, chance, done
+        self._rest = rest
 
     async def live(self, until):
         acts = [self.load, self.cut_download, self.cut_upload, self.upload, self.drop_socket,
                 self.close_socket, self.cut_head, self.stranger]  # fmt: skip
         while time.monotonic() < until:
+            await asyncio.sleep(2 * self._rest * self._chance.random())
             act = self._chance.choice(acts)
             way, opened = self._chance.choice(self._ways), self._chance.choice(self._apps)
             with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
                 async with asyncio.timeout(20):
-                    reader, writer = await asyncio.open_connection("127.0.0.1", way.gateway.port)
+                    reader, writer = await asyncio.open_connection("127.0.0.1", way.port)
                     try:
                         await act(reader, writer, opened)
                         self._done[act.__name__] += 1
@@ -158,24 +177,27 @@ async def remember(ways, memory, until):
     while time.monotonic() < until:
         await asyncio.sleep(pause)
         for way in ways:
-            memory[way.name].append((time.monotonic(), way.gauges()["memory"]))
+            gauges = await asyncio.to_thread(way.gauges)
+            memory[way.name].append((time.monotonic(), gauges["memory"]))
+            if way.haproxy:
+                memory["HAProxy"].append((time.monotonic(), gauges["haproxy_memory"]))
 
 
-async def soak(site, ways, seconds, people, seed):
+async def soak(site, ways, seconds, people, seed, rest=0.0):
     """Return what was done how often, and by way what its memory was when."""
     chance, done, until = random.Random(seed), Counter(), time.monotonic() + seconds
     apps = [site.open_app() for _ in range(6)]
-    memory = {way.name: [] for way in ways}
+    memory = defaultdict(list)
     async with asyncio.TaskGroup() as group:
         for _ in range(people):
-            person = Person(ways, apps, random.Random(chance.random()), done)
+            person = Person(ways, apps, random.Random(chance.random()), done, rest)
             group.create_task(person.live(until))
         group.create_task(revoke(site, apps, chance, done, until))
         group.create_task(remember(ways, memory, until))
     return done, memory
 
 
-def settle(ways, seconds=30.0):
+def settle(ways, seconds=60.0):
     """Wait until nothing is left over; return by way what is, when the time is over."""
     deadline = time.monotonic() + seconds
     while any(way.left_over() for way in ways) and time.monotonic() < deadline:
@@ -192,31 +214,46 @@ def slope(points):
     return statistics.linear_regression(times, values).slope
 
 
-def main(seconds=600.0, people=40):
+@contextlib.contextmanager
+def all_ways():
+    """Yield a site and the ways to it: HAProxy's, if it is on this machine, has another gateway."""
+    site = Site(limits=NO_LIMITS).start()
+    with contextlib.ExitStack() as running:
+        running.callback(site.stop)
+        consumers = site.another_gateway(express=False, limits=NO_LIMITS)
+        running.callback(consumers.stop)
+        ways = [Way("express", site.gateway), Way("consumers", consumers)]
+        if not ABSENT:
+            url = f"http://127.0.0.1:{free_port()}"
+            haproxy = Haproxy(site.directory, site.node.path, url).start()
+            running.callback(haproxy.stop)
+            behind = site.another_gateway(public_url=url, haproxy=haproxy.config, limits=NO_LIMITS)
+            running.callback(behind.stop)
+            ways.append(Way("behind HAProxy", behind, haproxy))
+        yield site, ways
+
+
+def main(seconds=600.0, people=40, rest=0.0):
     for name in ("asyncio", "uvicorn.error"):  # whoever is cut off is no news here
         logging.getLogger(name).disabled = True
-    site = Site(limits=NO_LIMITS).start()
-    other = site.another_gateway(express=False, limits=NO_LIMITS)
-    try:
-        ways = [Way("express", site.gateway), Way("consumers", other)]
-        done, memory = asyncio.run(soak(site, ways, seconds, people, seed=1))
+    with all_ways() as (site, ways):
+        before = {way.name: way.before["memory"] for way in ways}
+        if haproxys := [way.before["haproxy_memory"] for way in ways if way.haproxy]:
+            before["HAProxy"] = haproxys[0]
+        done, memory = asyncio.run(soak(site, ways, seconds, people, seed=1, rest=rest))
         print(f"{sum(done.values()):,} connections in {seconds:g} s: "
               + ", ".join(f"{name} {count:,}" for name, count in sorted(done.items())))  # fmt: skip
         left = settle(ways)
         print("\n| | memory at the start, MB | at the end | a minute more, late | left over |")
         print("|---|---:|---:|---:|---|")
-        for way in ways:
-            points = memory[way.name]
-            first, last = (point / 1e6 for point in (way.before["memory"], points[-1][1]))
+        for name, points in memory.items():
+            first, last = (point / 1e6 for point in (before[name], points[-1][1]))
             rises = f"{60 * slope(points) / 1e6:.2f}"
-            print(
-                f"| {way.name} | {first:.1f} | {last:.1f} | {rises} | {left.get(way.name, 'nothing')} |"
-            )
-    finally:
-        other.stop()
-        site.stop()
+            print(f"| {name} | {first:.1f} | {last:.1f} | {rises} | {left.get(name, 'nothing')} |")
     return bool(left)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*(kind(value) for kind, value in zip((float, int), sys.argv[1:], strict=False))))
+    sys.exit(
+        main(*(kind(value) for kind, value in zip((float, int, float), sys.argv[1:], strict=False)))
+    )
