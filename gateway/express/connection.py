@@ -20,7 +20,8 @@ from .head import read_head
 
 #: Bytes that wait for a slow browser before its app is made to wait.
 WRITE_LIMIT = 256 * 1024
-#: Bytes of a head that comes in pieces, and seconds in which it must be whole.
+#: Bytes of a head that comes in pieces, and seconds in which it must be whole. As many may come
+#: within a body without being any of it: what is said of chunks, and trailers.
 MAX_HEAD = 64 * 1024
 HEAD_SECONDS = 30.0
 
@@ -38,6 +39,7 @@ class Connection(HttpToolsProtocol):
         self._held = b""  # what came behind the request under way
         self._parsing = False  # uvicorn is in the middle of a message
         self._head_bytes = -1  # of a head that is not whole; -1 if there is none
+        self._no_body = 0  # bytes that came since the last that were a body's
         self._head_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._upload: Upload | None = None
@@ -70,11 +72,14 @@ class Connection(HttpToolsProtocol):
             if self._head_bytes > MAX_HEAD:
                 self._refuse(pages.too_large(SIGNOUT))
                 return
+        self._no_body += len(data)
         super().data_received(data)
         if self._head_bytes >= 0 and self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
         elif self._parsing and self._head_bytes < 0:
             self.body_comes()
+            if self._no_body > MAX_HEAD:
+                self._end(pages.bad_request("There is more around its body than can be read."))
 
     def _refuse(self, page: Page) -> None:
         status, fields, body = own_answer(self.gateway, [], TurnedAway(page))
@@ -138,8 +143,15 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # What comes behind a body are trailers. Uvicorn puts them among the header fields, where a
+        # proxy in front of us has not seen to them, and where they would be believed.
+        if self._head_bytes >= 0:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._end_head()
+        self._no_body = 0
         check_target(self.url, header(self.headers, b"host"))
         # Uvicorn would wait for the body of such a request and then answer nothing, for good.
         if self._should_upgrade() and framing_of(self.headers).fields:
@@ -147,6 +159,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        self._no_body = 0
         if self._upload is not None:
             self._upload.came += len(body)
         super().on_body(body)
@@ -183,7 +196,10 @@ class Connection(HttpToolsProtocol):
 
     def _stood_still(self) -> None:
         self.gateway.limits.refused["upload"] += 1
-        page = pages.too_slow()
+        self._end(pages.too_slow())
+
+    def _end(self, page: Page) -> None:
+        """End a request whose body does not come as it must, and say why if that can still be said."""
         if self._exchange is not None:
             self._exchange.turn_away(page)
         elif self.cycle is None or not self.cycle.response_started:

@@ -3,6 +3,7 @@
 Whatever the gateway makes of them, the app must never get a request that the gateway did not see.
 """
 
+import contextlib
 import select
 
 import h11
@@ -219,6 +220,32 @@ def test_a_body_in_bad_chunks_ends_both_connections(talk, case):
     talk.browser.says(case + talk.request("next"))
     assert b"HTTP/1.1" not in app.hears_end()
     assert refused(talk.browser.hears_end())
+
+
+@pytest.mark.row(6)
+@pytest.mark.parametrize(
+    "field", ["X-Forwarded-For: 6.6.6.6", "X-Forwarded-Host: evil", "X-Mine: 1"]
+)
+def test_trailers_that_come_with_the_head_are_no_header_fields_of_a_request(talk, field):
+    body = f"2\r\nhi\r\n0\r\n{field}\r\n\r\n".encode()
+    app, head = talk.asks("", CHUNKED, method="POST", body=body)
+    name, _, value = field.partition(": ")
+    assert value not in head.all(name.lower())
+    assert app.hears_chunked() == b"hi"
+
+
+@pytest.mark.row(11)
+@pytest.mark.ours("how much of it others keep is theirs to say")
+@pytest.mark.parametrize("kind", ["trailers", "extension"])
+def test_what_is_said_around_a_body_has_an_end(talk, kind):
+    talk.browser.says(talk.request("", CHUNKED, method="POST", body=b"2\r\nhi\r\n"))
+    app = talk.app()
+    app.hears_head()
+    begin = b"0\r\nX-Long: " if kind == "trailers" else b"1;x="
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        talk.browser.says(begin + b"x" * 2_000_000)
+    app.hears_end()
+    talk.browser.hears_end()
 
 
 @pytest.mark.row(9)
