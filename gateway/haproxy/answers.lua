@@ -25,11 +25,17 @@ local function within(path, prefix)
   return begins(path, prefix) and not path:find("%.%.") and not path:find("[%%\\%c]")
 end
 
+-- Browsers know nine; each costs a look.
+local MOST_ATTRIBUTES = 32
+
 -- An app's cookie bound to its own path; nil if it may not be set.
 local function cookie(value, prefix, ours)
   local parts = {}
   for part in (value .. ";"):gmatch("([^;]*);") do
     parts[#parts + 1] = part
+    if #parts > MOST_ATTRIBUTES then
+      break
+    end
   end
   local name = parts[1]:match("^([^=]*)=")
   name = name and trimmed(name):lower()
@@ -87,17 +93,19 @@ core.register_action("aen_to_client", { "http-res" }, function(txn)
   for _, name in ipairs(split(txn:get_var("proc.dropped"), ":")) do
     txn.http:res_del_header(name)
   end
-  local number = 0
-  while headers["connection"] and headers["connection"][number] do
-    for _, name in ipairs(split(headers["connection"][number], ",")) do
+  changed(txn, headers, "connection", function(value)
+    local kept = {}
+    for _, name in ipairs(split(value, ",")) do
       name = trimmed(name):lower()
-      if name ~= "upgrade" and name ~= "close" and name ~= "keep-alive" and name ~= "" then
+      if name == "upgrade" or name == "close" or name == "keep-alive" then
+        kept[#kept + 1] = name
+      elseif name ~= "" and name ~= "connection" then
         txn.http:res_del_header(name)
         headers[name] = nil
       end
     end
-    number = number + 1
-  end
+    return #kept > 0 and table.concat(kept, ", ") or nil
+  end)
   local ours = split(txn:get_var("proc.cookies"), ":")
   changed(txn, headers, "set-cookie", function(value)
     return cookie(value, prefix, ours)

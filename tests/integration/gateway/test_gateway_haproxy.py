@@ -277,6 +277,49 @@ def test_a_cookie_of_any_length_and_shape_stays_at_its_apps_path(site, value):
     assert site.haproxy.running
 
 
+class Answering:
+    """An app that answers with ``fields``."""
+
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+
+    async def __call__(self, scope, receive, send) -> None:
+        await begin_answer(send, 200, list(self.fields))
+        await send_chunk(send, b"", last=True)
+
+
+@pytest.mark.row(7)
+@pytest.mark.parametrize(("count", "size"), [(75, 900), (90, 700), (16, 4_000)])
+def test_many_long_cookies_are_set_as_they_are_at_their_apps_path(site, count, size):
+    """HAProxy's own replacement sends its memory instead, where it has to make room meanwhile."""
+    opened = site.open_app(app=Answering())
+    carried(site, opened, headers=opened.cookie)
+    cookies = [f"c{number}={'x' * size}" for number in range(count)]
+    opened.app.fields = [(b"set-cookie", f"{cookie}; Path=/".encode()) for cookie in cookies]
+    answer = carried(site, opened, headers=opened.cookie)
+    wanted = [f"{cookie}; Path={opened.prefix}" for cookie in cookies]
+    assert answer.headers.get_list("set-cookie") == wanted
+
+
+@pytest.mark.row(11)
+@pytest.mark.parametrize("fields", [["a," * 30_000], ["a"] * 80])
+def test_an_app_does_not_have_thousands_of_names_looked_for(site, fields):
+    opened = site.open_app(app=Answering())
+    carried(site, opened, headers=opened.cookie)
+    opened.app.fields = [(b"connection", value.encode()) for value in fields]
+    with site.client() as client:
+        eventually(lambda: client.get(opened.url, headers=opened.cookie).status_code == 502)
+
+
+def test_what_a_connection_names_is_said_to_nobody_behind_haproxy(site):
+    """A proxy between us and the browser would take away what guards the answer."""
+    opened = site.open_app(app=Answering())
+    carried(site, opened, headers=opened.cookie)
+    opened.app.fields = [(b"connection", b"X-One, Content-Security-Policy"), (b"x-one", b"1")]
+    answer = carried(site, opened, headers=opened.cookie)
+    assert "policy" not in answer.headers.get("connection", "").lower()
+    assert answer.headers["content-security-policy"] and "x-one" not in answer.headers
+
+
 def test_a_list_of_hosts_is_not_taken_for_its_last(site):
     opened = site.open_app()
     carried(site, opened, headers=opened.cookie)
