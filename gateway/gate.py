@@ -58,18 +58,20 @@ class Admitted(NamedTuple):
 class Passed:
     """By what a request passed, for the next one of its connection that is like it.
 
+    ``key``: the app's connections. ``told``: it came by HAProxy, which is told of what may pass.
     ``fields``: what its fields became for an app that wants ``inject``; its user keeps it here.
     """
 
-    __slots__ = ("admitted", "fields", "inject", "method", "place", "remembered")
+    __slots__ = ("admitted", "fields", "inject", "key", "method", "remembered", "told")
 
     def __init__(
-        self, method: str, place: Place, admitted: Admitted, remembered: Remembered
+        self, method: str, admitted: Admitted, remembered: Remembered, *, told: bool
     ) -> None:
         self.method = method
-        self.place = place
         self.admitted = admitted
         self.remembered = remembered
+        self.key = admitted.grant.node, admitted.grant.app_id
+        self.told = told
         self.inject: tuple[Header, ...] | None = None
         self.fields = b""
 
@@ -148,32 +150,37 @@ class Gate:
         grant = self._access.known(question) or await self._asked(scope, sender, path, question)
         return self._admitted(scope, Admitted(path, sent, sender, question, grant))
 
-    def remembered(self, scope: Scope, sent: Sent, last: Passed | None = None) -> Passed | None:
-        """Return what the request may reach if no one must be asked; ``None`` is for ``admit``.
+    def passes_again(self, last: Passed, method: str, raw_path: bytes, sent: Sent) -> bool:
+        """Return whether a request passes by what the one before it on its connection passed by.
 
-        ``last``: what this returned for the request before it on the same connection. Where
-        method, fields and app are the same, only address, grant and limits are looked at again.
+        So it does where method, fields and app are the same. The rest of its address, the grant and
+        the limits are looked at each time. If not, ``remembered`` may still say otherwise.
         """
+        admitted = last.admitted
+        if (
+            admitted.sent is not sent
+            or last.method != method
+            # This names the same app, and says where it is to be asked for.
+            or not raw_path.startswith(admitted.path.prefix)
+            # Else the query may hold a token, and it alone.
+            or (sent.bearer is None and not admitted.question.sessions)
+        ):
+            return False
         try:
-            if last is not None and self._is_like(last, scope, sent):
-                if not self._access.holds(last.remembered):
-                    return None
-                self._note(scope, last.admitted)
-                return last
+            check_path(raw_path)
+            if not self._access.holds(last.remembered):
+                return False
+            self._note(admitted, told=last.told)
+        except (BadRequest, TurnedAway):
+            return False
+        return True
+
+    def remembered(self, scope: Scope, sent: Sent) -> Passed | None:
+        """Return what the request may reach if no one must be asked; ``None`` is for ``admit``."""
+        try:
             return self._looked_up(scope, sent)
         except TurnedAway:
             return None
-
-    def _is_like(self, last: Passed, scope: Scope, sent: Sent) -> bool:
-        admitted = last.admitted
-        return (
-            admitted.sent is sent
-            and last.method == scope["method"]
-            and self._path(scope, last.place) == admitted.path
-            # Else the query may hold a token, and it alone.
-            and (sent.bearer is not None or bool(admitted.question.sessions))
-            and last.remembered.expires > 0
-        )
 
     def _looked_up(self, scope: Scope, sent: Sent) -> Passed | None:
         sender = self.sender(scope, sent)
@@ -184,22 +191,27 @@ class Gate:
         if found is None or not self._access.holds(found):
             return None
         admitted = Admitted(path, sent, sender, question, found.grant)
-        return Passed(scope["method"], place, self._admitted(scope, admitted), found)
+        self._admitted(scope, admitted)
+        return Passed(scope["method"], admitted, found, told=self._told(scope))
 
     def _admitted(self, scope: Scope, admitted: Admitted) -> Admitted:
         if admitted.grant.token is None or admitted.question.bearer is None:
             self._check_origin(scope, admitted.sent, admitted.sender)
-        self._note(scope, admitted)
+        self._note(admitted, told=self._told(scope))
         return admitted
 
-    def _note(self, scope: Scope, admitted: Admitted) -> None:
+    def _told(self, scope: Scope) -> bool:
+        """Return whether the request came by HAProxy, which alone has no address."""
+        return self.on_admitted is not None and scope["client"] is None
+
+    def _note(self, admitted: Admitted, *, told: bool) -> None:
         """Count a request of a person's; raises ``TurnedAway`` where it is one too many."""
         user = admitted.grant.user
         try:
             self._limits.person(user, self._access.open_of(user))
         except Over as over:
-            raise _told(over) from over
-        if self.on_admitted is not None and scope["client"] is None:
+            raise _too_many(over) from over
+        if told and self.on_admitted is not None:
             self.on_admitted(admitted)
 
     def _path(self, scope: Scope, place: Place) -> AppPath:
@@ -255,7 +267,7 @@ class Gate:
         try:
             self._limits.address(sender.client)
         except Over as over:
-            raise _told(over) from over
+            raise _too_many(over) from over
 
     async def _ask(
         self, scope: Scope, sender: Sender, path: AppPath, question: AccessQuestion
@@ -363,7 +375,7 @@ def _is_page_load(scope: Scope) -> bool:
     return wanted and pages.wants_html(scope["headers"])
 
 
-def _told(over: Over) -> TurnedAway:
+def _too_many(over: Over) -> TurnedAway:
     """Return what to say to who is over a limit."""
     return TurnedAway(pages.too_many(str(over), over.seconds))
 

@@ -10,13 +10,13 @@ from .. import pages
 from ..answers import own_answer
 from ..core import Gateway
 from ..forwarding import BadRequest, check_target, framing_of, header, serialize_head
-from ..gate import Passed, TurnedAway
+from ..gate import Passed, Scope, TurnedAway
 from ..limits import Door, Upload
 from ..limits.host import watch_peer
 from ..pages import Page
 from ..signin import SIGNOUT
 from .exchange import Exchange
-from .head import read_head
+from .head import Fields, Head, read_head
 
 #: Bytes that wait for a slow browser before its app is made to wait.
 WRITE_LIMIT = 256 * 1024
@@ -34,7 +34,8 @@ class Connection(HttpToolsProtocol):
         self.gateway: Gateway = self.app_state["gateway"]
         self._express = self.gateway.config.express
         self._exchange: Exchange | None = None
-        self._passed: Passed | None = None  # by what the last request passed
+        self._fields: Fields | None = None  # of the last request
+        self._passed: Passed | None = None  # by what it passed
         self._paused = False  # for the exchange's sake; uvicorn keeps its own account
         self._held = b""  # what came behind the request under way
         self._parsing = False  # uvicorn is in the middle of a message
@@ -93,10 +94,23 @@ class Connection(HttpToolsProtocol):
 
     def _begin(self, data: bytes) -> bool:
         """Begin an exchange; returns whether the request may take this way."""
-        head = read_head(data)
+        head = read_head(data, self._fields)
         if head is None:
             return False
-        scope = {
+        self._fields = head.fields
+        passed, sent = self._passed, head.fields.sent
+        gate = self.gateway.gate
+        if passed is None or not gate.passes_again(passed, head.method, head.path, sent):
+            passed = self._passed = gate.remembered(self._scope(head), sent)
+            if passed is None:
+                return False
+        self._exchange = Exchange(self, head, passed, data)
+        self._exchange.begin()
+        return True
+
+    def _scope(self, head: Head) -> Scope:
+        """Return the request as the gate reads it."""
+        return {
             "type": "websocket" if head.fields.websocket else "http",
             "method": head.method,
             "raw_path": head.path,
@@ -104,12 +118,6 @@ class Connection(HttpToolsProtocol):
             "headers": head.fields.sent.headers,
             "client": self.client,
         }
-        passed = self._passed = self.gateway.gate.remembered(scope, head.fields.sent, self._passed)
-        if passed is None:
-            return False
-        self._exchange = Exchange(self, head, passed, data)
-        self._exchange.begin()
-        return True
 
     def pause_writing(self) -> None:
         super().pause_writing()

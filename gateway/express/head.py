@@ -15,11 +15,13 @@ _KEPT, _KEPT_BYTES = 1024, 4096
 
 
 class Fields(NamedTuple):
-    """``length``: bytes of the body. ``websocket``: the key of a handshake, or ``b""``.
+    """``block``: what was read, to the empty line at its end. ``length``: bytes of the body.
 
-    ``own``: the connection's fields that the app is sent in place of the browser's.
+    ``websocket``: the key of a handshake, or ``b""``. ``own``: the connection's fields that the app
+    is sent in place of the browser's.
     """
 
+    block: bytes
     sent: Sent
     length: int
     websocket: bytes
@@ -37,23 +39,33 @@ class Head(Struct, frozen=True, gc=False):
     size: int
 
 
-def read_head(data: bytes) -> Head | None:
-    """Return the head that ``data`` begins with; ``None`` if it is not whole, or not plain."""
-    end = data.find(b"\r\n\r\n")
+def read_head(data: bytes, last: Fields | None = None) -> Head | None:
+    """Return the head that ``data`` begins with; ``None`` if it is not whole, or not plain.
+
+    ``last``: the fields of the connection's last request, which most often are the next one's.
+    """
     first = _FIRST.match(data)
-    if first is None or end < first.end():
+    if first is None:
         return None
-    block = data[first.end() : end + 2]
-    fields = _kept_block(block) if len(block) <= _KEPT_BYTES else _read_block(block)
-    if fields is None or (fields.websocket and first[1] != b"GET"):
+    start, size = first.end(), len(data)
+    if last is not None and data[start:] == last.block:
+        fields: Fields | None = last
+    else:
+        size = data.find(b"\r\n\r\n", start - 2) + 4
+        if size < 4:
+            return None
+        block = data[start:size]
+        fields = _kept_block(block) if len(block) <= _KEPT_BYTES else _read_block(block)
+    method, target = first.groups()
+    if fields is None or (fields.websocket and method != b"GET"):
         return None
-    path, _, query = first[2].partition(b"?")
-    return Head(first[0][:-2], first[1].decode(), path, query, fields, end + 4)
+    path, _, query = target.partition(b"?")
+    return Head(data[: start - 2], method.decode(), path, query, fields, size)
 
 
 def _read_block(block: bytes) -> Fields | None:
     """Return what a block of header fields says; ``None`` if it is for uvicorn to judge."""
-    headers = plain_fields(block)
+    headers = plain_fields(block[:-2])
     if headers is None:
         return None
     try:
@@ -66,7 +78,7 @@ def _read_block(block: bytes) -> Fields | None:
     if wanted is None or (wanted and framing.kind != "none"):
         return None
     own = SWITCH if wanted else framing.fields
-    return Fields(sent, framing.length, wanted, own)
+    return Fields(block, sent, framing.length, wanted, own)
 
 
 _kept_block = lru_cache(_KEPT)(_read_block)

@@ -53,43 +53,73 @@ def last(gate, sent):
     return gate.remembered(scope(), sent)
 
 
-def test_the_same_fields_for_the_same_app_pass_again(gate, sent, last, access):
+@pytest.fixture
+def passes(gate, sent, last):
+    """Whether a request passes by what the last one passed by, and whether it passes at all."""
+
+    def ask(path=b"/mira/work/lab/", method="GET", fields=sent):
+        again = gate.passes_again(last, method, path, fields)
+        return again, again or gate.remembered(scope(path, method), fields) is not None
+
+    return ask
+
+
+def test_the_same_fields_for_the_same_app_pass_again(passes, access, last):
     hits = access.hits
-    assert gate.remembered(scope(b"/mira/work/lab/api?1"), sent, last) is last
+    assert passes(b"/mira/work/lab/api/kernels") == (True, True)
     assert access.hits == hits + 1
 
 
-def test_what_was_revoked_passes_no_more(gate, sent, last, access):
+def test_what_was_revoked_passes_no_more(passes, last, access):
     access.revoke(Revoke("app_id", last.admitted.grant.app_id))
-    assert gate.remembered(scope(), sent, last) is None
+    assert passes() == (False, False)
 
 
-def test_what_was_forgotten_or_is_over_passes_no_more(gate, sent, last, access):
+def test_what_was_forgotten_or_is_over_passes_no_more(passes, last, access):
     last.remembered.expires = 1e-9
-    assert gate.remembered(scope(), sent, last) is None
+    assert passes() == (False, False)
     access.clear()
-    assert gate.remembered(scope(), sent, last) is None
+    assert passes() == (False, False)
 
 
-def test_another_app_is_another_question(gate, sent, last):
-    assert gate.remembered(scope(b"/mira/work/notes/"), sent, last) is None
+def test_what_is_granted_anew_passes_by_the_new_grant(gate, sent, passes, access, last):
+    access.clear()
+    asyncio.run(access.ask(last.admitted.question))
+    assert passes() == (False, True)
+    assert gate.remembered(scope(), sent).remembered is not last.remembered
 
 
-def test_another_method_is_judged_anew(gate, sent, last):
-    assert gate.remembered(scope(method="POST"), sent, last) is not last
+def test_another_app_is_another_question(passes):
+    assert passes(b"/mira/work/notes/") == (False, False)
+    assert passes(b"/mira/work/lab2/") == (False, False)
+
+
+def test_another_method_is_judged_anew(passes):
+    assert passes(method="POST") == (False, True)
+    assert passes(method="TRACE") == (False, False)
+
+
+def test_what_only_a_token_in_the_query_lets_pass_is_asked_each_time(gate, access):
+    asyncio.run(access.ask(AccessQuestion("mira", "work", "lab", (), "aen_1")))
+    nobody = read_fields(FIELDS[:1])
+    last = gate.remembered(scope(query=b"token=aen_1"), nobody)
+    assert last is not None
+    assert not gate.passes_again(last, "GET", b"/mira/work/lab/", nobody)
+    assert gate.remembered(scope(query=b"token=aen_2"), nobody) is None
 
 
 @pytest.mark.parametrize(
-    "path", [b"/mira/work/lab/../x", b"/mira/work/lab/%2e%2e/x", b"/mira/work"]
+    "path",
+    [b"/mira/work/lab/../x", b"/mira/work/lab/%2e%2e/x", b"/mira/work", b"/mira/work/lab"],
 )
-def test_each_address_is_looked_at(gate, sent, last, path):
-    assert gate.remembered(scope(path), sent, last) is None
+def test_each_address_is_looked_at(passes, path):
+    assert passes(path) == (False, False)
 
 
-def test_other_fields_are_read_anew(gate, last):
-    assert gate.remembered(scope(), read_fields(FIELDS[:1]), last) is None
+def test_other_fields_are_read_anew(passes):
+    assert passes(fields=read_fields(FIELDS[:1])) == (False, False)
+    assert passes(fields=read_fields([*FIELDS, (b"accept", b"*/*")])) == (False, True)
 
 
-def test_a_persons_rate_counts_these_requests_too(gate, sent, last):
-    passed = [gate.remembered(scope(), sent, last) for _ in range(3)]
-    assert passed == [last, last, None]
+def test_a_persons_rate_counts_these_requests_too(passes):
+    assert [passes() for _ in range(3)] == [(True, True), (True, True), (False, False)]
