@@ -57,6 +57,7 @@ class GatewayWire(AsyncWebsocketConsumer):
     gateway: Gateway | None = None
     sender: asyncio.Task[None] | None = None
     version = ""
+    ended = False
 
     async def connect(self) -> None:
         headers = dict(self.scope["headers"])
@@ -86,7 +87,7 @@ class GatewayWire(AsyncWebsocketConsumer):
         except AWAY as error:
             # The report is lost: the gateway reads all nodes anew when it has connected again.
             log.warning("a report of gateway %s can’t be stored: %s", self.gateway, error)
-            await self.close(1011)
+            await self._end(1011)
         except Exception:  # one node's odd report must not cut off all others
             log.exception("a report of gateway %s was dropped", self.gateway)
 
@@ -102,11 +103,22 @@ class GatewayWire(AsyncWebsocketConsumer):
         former = self.current.get(self.gateway.pk.hex)
         self.current[self.gateway.pk.hex] = self
         if former is not None and former is not self:
-            await former.close(4409)
+            await former._end(4409)
         self.version = hello.version
         if self.sender is None:
             self.sender = asyncio.create_task(self._send_all())
         log.info("gateway %s connected", self.gateway)
+
+    async def _end(self, code: int) -> None:
+        """Close, once: sender, reader and a newer connection may each find out that it is over.
+
+        A second close is an error to the server beneath, and would end this consumer unheard.
+        """
+        if self.ended:
+            return
+        self.ended = True
+        with contextlib.suppress(OSError, RuntimeError):  # it went away by itself
+            await self.close(code)
 
     async def disconnect(self, code: int) -> None:
         if self.sender is not None:
@@ -140,13 +152,13 @@ class GatewayWire(AsyncWebsocketConsumer):
             raise
         except Removed:
             log.warning("gateway %s is not enrolled any more", self.gateway)
-            await self.close(4401)
+            await self._end(4401)
         except AWAY as error:
             log.warning("wire to gateway %s broke: %s", self.gateway, error)
-            await self.close(1011)
+            await self._end(1011)
         except Exception:
             log.exception("wire to gateway %s broke", self.gateway)
-            await self.close(1011)
+            await self._end(1011)
         finally:
             sleeper.close()
 

@@ -1,5 +1,7 @@
 """Wire 1 from the gateway's side: a real WebSocket application over the real database."""
 
+import asyncio
+
 import pytest
 import websockets
 from channels.db import database_sync_to_async as in_thread
@@ -10,9 +12,11 @@ from server_wire import until
 from accounts import actions as accounts
 from compute_agent.protocol import AppStatus, Launch, NodeStatus, Snapshot, decode_command
 from datacenters import actions as datacenters
+from datacenters.consumers import GatewayWire
 from datacenters.models import Gateway, Node
 from gateway.protocol import (
     FromNode,
+    Hello,
     NodeLink,
     Nodes,
     Revoke,
@@ -143,6 +147,25 @@ async def test_a_report_that_cannot_be_stored_is_asked_for_again(wire, center, m
     monkeypatch.setattr("datacenters.wire._app_reports", [away])
     await wire.report(center.node, Snapshot(()))
     assert await closed_with(wire) == 1011
+
+
+async def test_a_database_that_fails_sender_and_reader_at_once_lets_the_gateway_come_back(
+    wire, dial, monkeypatch
+):
+    async def away_too(consumer, data):
+        await asyncio.wait([consumer.sender])
+        raise OperationalError("the database is away")
+
+    def away(gateway):
+        raise OperationalError("the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GatewayWire, "_take", away_too)
+        await wire.say(Hello("1"))
+        patched.setattr("datacenters.wire.is_enrolled", away)
+        assert await closed_with(wire) == 1011
+    assert (await dial()).welcome.nodes == wire.welcome.nodes
+    await until(lambda: Gateway.objects.get().is_up)
 
 
 async def test_a_command_that_was_lost_with_the_connection_is_sent_again(
