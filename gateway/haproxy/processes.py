@@ -10,7 +10,9 @@ import csv
 import logging
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+from .past import Past
 from .runtime import Runtime
 
 log = logging.getLogger("gateway.haproxy")
@@ -31,6 +33,8 @@ class Processes:
         self._known: dict[str, Runtime] = {}
         self.newest: Runtime | None = None
         self._work: set[asyncio.Task[None]] = set()
+        self._idle: set[str] = set()
+        self._past = Past(Path(path).with_suffix(".processes"))
         self.cause = "not connected yet"
 
     async def follow(self) -> None:
@@ -38,8 +42,11 @@ class Processes:
         for pid, runtime in list(self._known.items()):
             if runtime.closed:
                 del self._known[pid]
+                if runtime is not self.newest:
+                    self._past.end([pid])  # if it still lives, out of our reach
         if self.newest is not None and self.newest.closed:
             self.newest = None
+        await self._let_go()
         runtime = await Runtime.connect(self._path)
         try:
             pid = _field(await runtime.ask(b"show info"), "Pid")
@@ -59,10 +66,31 @@ class Processes:
         for name in names:
             runtime.say(b"shutdown sessions server %b/app" % name.encode())
         await runtime.ask(b"show info")  # all is done when this is answered
+        self._past.end([one for one in self._past.processes() if one not in (pid, *self._known)])
+        self._past.keep([pid, *self._known])
         self._known[pid] = self.newest = runtime
         self.cause = ""
         log.info("HAProxy (process %s) has %d slots.", pid, len(names))
         self._begun(names)
+
+    async def _let_go(self) -> None:
+        """Leave older processes that carry nothing: they end when nobody speaks to them any more.
+
+        Being asked is a sign of life, too, without which a process ends a connection after a day.
+        """
+        if self.newest is not None:
+            self.newest.say(b"show version")
+        for pid, runtime in list(self._known.items()):
+            if runtime is self.newest:
+                continue
+            with contextlib.suppress(OSError, TimeoutError):
+                idle = not await _sessions(runtime)
+                if idle and pid in self._idle:  # twice, since something may have been on its way
+                    del self._known[pid]
+                    self._past.keep(list(self._known))
+                    runtime.close()
+                self._idle = self._idle | {pid} if idle else self._idle - {pid}
+        self._idle &= self._known.keys()
 
     def lost(self, cause: str) -> None:
         """Note that HAProxy does not answer."""
@@ -112,6 +140,8 @@ class Processes:
         return sums
 
     def close(self) -> None:
+        """Leave the newest process, and end the others: nobody could reach them later."""
+        self._past.end([pid for pid, runtime in self._known.items() if runtime is not self.newest])
         for runtime in self._known.values():
             runtime.close()
 

@@ -42,6 +42,11 @@ class Haproxy:
     def running(self) -> bool:
         return bool(self._processes) and self._processes[-1].poll() is None
 
+    @property
+    def alive(self) -> list[int]:
+        """The processes that run, the newest last."""
+        return [process.pid for process in self._processes if process.poll() is None]
+
     def start(self, *more: str, before: tuple[str, ...] = ()) -> "Haproxy":
         """Run it, ``before`` the program's name being for instance ``taskset``."""
         command = [*before, PROGRAM, "-db", "-f", str(self._config), *more]

@@ -363,6 +363,36 @@ def test_a_reload_keeps_what_is_open_and_revocation_reaches_it(site):
             held.recv(10)
 
 
+@pytest.mark.row(2)
+@pytest.mark.parametrize("kill", [True, False])
+def test_what_is_open_since_before_a_reload_is_never_out_of_reach(site, kill):
+    """A gateway that begins anew cannot speak to the older process, and so ends it."""
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    with websocket(site, opened) as held:
+        site.haproxy.reload()
+        carried(site, opened, headers=opened.cookie)
+        held.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            held.recv(1)
+        site.stop_gateway(kill=kill)
+        site.start_gateway()
+        held.settimeout(15)
+        with contextlib.suppress(ConnectionResetError):
+            while held.recv(65536):
+                pass
+    carried(site, opened, headers=opened.cookie)
+
+
+def test_an_older_process_ends_with_the_last_that_is_open_in_it(site):
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    with websocket(site, opened):
+        site.haproxy.reload()
+        carried(site, opened, headers=opened.cookie)
+    eventually(lambda: len(site.haproxy.alive) == 1, 15)
+
+
 def test_the_access_log_names_who_and_what_and_no_secret(site):
     opened = site.open_app()
     carried(site, opened, headers=opened.cookie)
