@@ -7,7 +7,7 @@ import pytest
 from django.conf import settings as django_settings
 from hypothesis import settings
 
-from tests import service_account, side_by_side
+from tests import portable_queries, service_account, side_by_side
 from tests.postgresql import PostgreSQL, why_not
 
 # The same examples in every run; `--hypothesis-profile=thorough` tries others, and many more.
@@ -25,6 +25,7 @@ def pytest_configure():
     """Allow as many open files as the machine does: some tests hold thousands of sockets."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    portable_queries.install()
 
 
 def pytest_collection_modifyitems(config, items):
