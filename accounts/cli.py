@@ -1,12 +1,15 @@
 """What the commands share: finding people, and refusing in one line with a non-zero exit."""
 
 import json
+import os
+import pwd
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from .errors import ActionError
 from .models import User
+from .transactions import AWAY
 
 
 def find_user(username: str) -> User:
@@ -27,6 +30,11 @@ class ActionCommand(BaseCommand):
             return super().execute(*args, **options)
         except ActionError as error:
             raise CommandError(error.detail) from error
+        except AWAY as error:
+            cause = str(error).partition("\n")[0]
+            raise CommandError(
+                f"The database does not answer: {cause}. Check AEN_DATABASE_URL and its server."
+            ) from error
 
     def show(self, rows: list[dict[str, Any]], *, as_json: bool) -> None:
         """Print rows as JSON or as aligned columns."""
@@ -42,3 +50,12 @@ class ActionCommand(BaseCommand):
         for line in table:
             cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
             self.stdout.write("  ".join(cells).rstrip())
+
+
+def denied(error: OSError) -> str:
+    """Return why a file is out of reach: that a command runs as the site's account is not seen."""
+    said = error.strerror or str(error)
+    if not isinstance(error, PermissionError):
+        return said
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    return f"{said} for the account {name}, as which this command acts on the site"

@@ -42,7 +42,7 @@ def _findings() -> list[Finding]:
     try:
         return [*_data_centers(), *_queue()]
     except DatabaseError as error:
-        return [("The database does not answer.", type(error).__name__)]
+        return [("The database does not answer.", str(error).partition("\n")[0])]
 
 
 def _data_centers() -> list[Finding]:

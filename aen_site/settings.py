@@ -25,6 +25,8 @@ AEN_PUBLIC_URL = os.environ.get("AEN_PUBLIC_URL", "http://127.0.0.1:8000").rstri
 AEN_GATEWAY_PUBLIC_URL = os.environ.get("AEN_GATEWAY_PUBLIC_URL", "http://127.0.0.1:8089").rstrip(
     "/"
 )
+#: Where the server listens, for commands that look whether it does; empty where nobody says.
+AEN_SERVER_URL = os.environ.get("AEN_SERVER_URL", "")
 _public = urlsplit(AEN_PUBLIC_URL)
 ALLOWED_HOSTS = list({_public.hostname, "127.0.0.1", "localhost", "[::1]"} - {None})
 CSRF_TRUSTED_ORIGINS = [AEN_PUBLIC_URL]

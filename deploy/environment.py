@@ -78,6 +78,7 @@ def _of_server(options: Options, layout: Layout) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "aen_site.settings",
         "AEN_SECRET_KEY_FILE": str(layout.server_key),
         "AEN_PUBLIC_URL": options.public_url,
+        "AEN_SERVER_URL": options.server_url,
         "AEN_GATEWAY_PUBLIC_URL": options.gateway_public_url,
         "AEN_PROJECT_ROOT": str(options.project_root),
         "AEN_SERVICE_MODE": "single" if options.single else "root",

@@ -20,8 +20,14 @@ def main(arguments: list[str]) -> None:
         checkout = os.environ.get("AEN_CHECKOUT")
         layout = paths.locate(os.environ, os.geteuid(), Path(checkout) if checkout else None)
         settle(layout)
-    from django.core.management import execute_from_command_line
+        from django.conf import settings
+        from django.core.exceptions import ImproperlyConfigured
+        from django.core.management import execute_from_command_line
 
+        try:
+            settings.DATABASES  # noqa: B018 - read here, where a mistake is one line
+        except ImproperlyConfigured as error:
+            raise Problem("The site's settings cannot be used.", str(error)) from error
     execute_from_command_line(["manage.py", *arguments])
 
 

@@ -27,10 +27,10 @@ def main() -> None:
         try:
             django.setup()
             migrate()
-        except (ImproperlyConfigured, DatabaseError) as error:
-            raise Problem(
-                "The database cannot be used.", str(error), "Check AEN_DATABASE_URL."
-            ) from error
+        except ImproperlyConfigured as error:
+            raise Problem("The database cannot be used.", str(error)) from error
+        except DatabaseError as error:
+            raise Problem("The database cannot be used.", str(error), _mend()) from error
         collect_static(wanted["installed"])
         gateway_id = set_up(wanted["setup"])
         gateway = wanted["gateway"] | {"gateway_id": gateway_id}
@@ -50,13 +50,35 @@ def write_gateway_config(path: Path, wanted: dict[str, object]) -> None:
         path.chmod(0o600)
 
 
+def _mend() -> str:
+    from django.conf import settings
+
+    from aen_site.databases import named
+
+    return (
+        f"AEN_DATABASE_URL means {named(settings.DATABASES['default'])}. "
+        "Mend the address, or see to the database."
+    )
+
+
 def migrate() -> None:
-    """Apply the migrations that are not, and say how many."""
+    """Apply the migrations that are not, and say how many.
+
+    Raises ``Problem`` where a newer version of AEN has been there.
+    """
     from django.core.management import call_command
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
 
+    from aen_site.databases import newer
+
     executor = MigrationExecutor(connection)
+    if unknown := newer(executor.loader):
+        raise Problem(
+            "The database belongs to a newer version of AEN.",
+            f"It has what this version does not know: {', '.join(unknown)}.",
+            "Run the newer version, or restore a backup made by this one into an empty database.",
+        )
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan:
         step("Database", f"applying {len(plan)} migrations")

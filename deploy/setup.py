@@ -45,9 +45,10 @@ def set_up(site: Site) -> None:
         secret_files.ensure(path, owner.uid, owner.gid)
     node_config.write(layout, options)
     supervisor.write(layout, supervisor.render("all", options, layout, site.env))
-    environment.record(layout, options)
     with Preparing(site):
         _prepare_server(site, owner)
+        # Now that its database works: manage.py must not act on one that never was the site's.
+        environment.record(layout, options)
 
 
 def _account(site: Site) -> pwd.struct_passwd:

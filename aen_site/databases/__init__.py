@@ -4,6 +4,7 @@ One set of models, of migrations and of queries serves all three; ``AEN_DATABASE
 What differs is here and nowhere else:
 
 ``urls``                from the address to Django's settings
+``versions``            whether a newer version of AEN has changed the tables
 ``mongodb``             apps of others whose keys MongoDB makes in a way of its own
 ``mongodb_migrations``  the migrations of those apps, made once with these keys
 
@@ -12,6 +13,7 @@ What our code may not do, so that it stays true on all three, is held by
 ``accounts.transactions``.
 """
 
-from .urls import Chosen, chosen, refuse_djongo, share_connections
+from .urls import Chosen, chosen, named, refuse_djongo, share_connections
+from .versions import newer
 
-__all__ = ["Chosen", "chosen", "refuse_djongo", "share_connections"]
+__all__ = ["Chosen", "chosen", "named", "newer", "refuse_djongo", "share_connections"]

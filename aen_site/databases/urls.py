@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -25,6 +25,11 @@ DJONGO = (
     "AEN_DATABASE_URL=mongodb://user:password@host:port/name?replicaSet=rs0"
 )
 
+#: What may follow the ``?`` of PostgreSQL's address: how to reach it safely, as libpq names it.
+_LIBPQ = (
+    *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "channel_binding", "gssencmode"),
+    *("application_name", "connect_timeout", "target_session_attrs"),
+)
 #: PostgreSQL's connections of the server. A page without a database is refused after ``timeout``
 #: seconds, and a database that is back is found within one second more.
 _POOL = {"min_size": 0, "max_size": 20, "max_waiting": 200, "timeout": 3, "reconnect_timeout": 1}
@@ -59,8 +64,20 @@ def chosen(url: str) -> Chosen:
                       mongodb.AUTO_FIELD)  # fmt: skip
     if "djongo" in parts.scheme:
         raise ImproperlyConfigured(DJONGO)
-    raise ImproperlyConfigured(
-        f"AEN_DATABASE_URL begins with “{parts.scheme}:”. It may be {SUPPORTED}."
+    begins = f"begins with “{parts.scheme}:”" if parts.scheme else "does not begin with a scheme"
+    raise ImproperlyConfigured(f"AEN_DATABASE_URL {begins}. It may be {SUPPORTED}.")
+
+
+def named(settings: Mapping[str, Any]) -> str:
+    """Return in words, without the password, which database these settings of Django's mean."""
+    if settings["ENGINE"] == "django.db.backends.sqlite3":
+        return f"the file {settings['NAME']}, which with its folder must be the site’s own"
+    if settings["ENGINE"] == ENGINE:
+        return f"the database {settings['NAME']}"
+    where = settings["HOST"] or "a Unix socket"
+    return (
+        f"the database {settings['NAME']} of {settings['USER'] or 'the site’s account'} "
+        f"at {where}, port {settings['PORT'] or 5432}"
     )
 
 
@@ -85,9 +102,16 @@ def _sqlite(path: str) -> dict[str, Any]:
 
 
 def _postgresql(parts: SplitResult) -> dict[str, Any]:
+    name = unquote(parts.path.lstrip("/"))
+    _written_right(parts)
+    if not name:
+        raise ImproperlyConfigured(
+            "AEN_DATABASE_URL names no database. It stands after the host: "
+            "postgresql://user:password@host:port/name"
+        )
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(parts.path.lstrip("/")),
+        "NAME": name,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": _host(parts),
@@ -96,9 +120,40 @@ def _postgresql(parts: SplitResult) -> dict[str, Any]:
             # A server that vanished from the network, seconds and milliseconds.
             "connect_timeout": 5,
             "tcp_user_timeout": 10_000,
+            **_libpq(parts.query),
         },
         "CONN_HEALTH_CHECKS": True,
     }
+
+
+def _written_right(parts: SplitResult) -> None:
+    """Raise ``ImproperlyConfigured`` where a password was not escaped, or the port is no number.
+
+    Nothing of the address is repeated: what looks like a port or a host may be the password's.
+    """
+    if parts.netloc.count("@") > 1 or "@" in parts.path + parts.query + parts.fragment:
+        raise ImproperlyConfigured(
+            "AEN_DATABASE_URL has more than one “@”, or one behind a “/”, “?” or “#”. Of the password "
+            "these are written as %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #, %25 for %."
+        )
+    try:
+        parts.port  # noqa: B018 - computed here, and refused
+    except ValueError:
+        raise ImproperlyConfigured(
+            "AEN_DATABASE_URL has a port that is no number from 1 to 65535. It stands between host "
+            "and name: postgresql://user:password@host:port/name"
+        ) from None
+
+
+def _libpq(query: str) -> dict[str, str]:
+    """Return the parameters of the address for libpq; none is passed over without a word."""
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    for name in given:
+        if name not in _LIBPQ:
+            raise ImproperlyConfigured(
+                f"AEN_DATABASE_URL has the parameter “{name}”. It may have {', '.join(_LIBPQ)}."
+            )
+    return given
 
 
 def _host(parts: SplitResult) -> str:

@@ -1,15 +1,21 @@
 """The commands of manage.py, as an administrator types them."""
 
 import json
+import socket
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
+from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
 from accounts import tokens
 from accounts.models import User
-from datacenters.models import Gateway, Node
+from aen_site.databases import newer
+from aen_site.management.commands import aen_check as check
+from datacenters.management.commands import aen_node
+from datacenters.models import DataCenter, Gateway, Node
 
 
 def run(*args):
@@ -88,6 +94,9 @@ def test_a_credential_that_cannot_be_written_leaves_the_old_one_in_force(tmp_pat
     with pytest.raises(CommandError, match="written"):
         run("aen_gateway", "enroll", "north", *url, str(tmp_path / "missing" / "credential"))
     assert Gateway.objects.get().credential_digest == before
+    with pytest.raises(CommandError, match="written"):
+        run("aen_gateway", "enroll", "west", *url, str(tmp_path / "missing" / "credential"))
+    assert not DataCenter.objects.filter(name="west").exists()
 
 
 def test_nodes_are_listed_as_json(center):
@@ -135,6 +144,47 @@ def test_the_check_names_problem_and_mend_and_fails(center):
     problems = {row["problem"]: row["mend"] for row in json.loads(out.getvalue())}
     assert "There is no administrator." in problems
     assert "Gateway north is not connected." in problems
+
+
+def test_the_check_asks_the_server_itself(center, cast, settings):
+    settings.AEN_PUBLIC_URL = "https://aen.test"
+    Gateway.objects.update(last_seen=timezone.now())
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        settings.AEN_SERVER_URL = f"http://127.0.0.1:{nobody_listens.getsockname()[1]}"
+        assert list(check.find()) == [
+            (
+                f"The server does not answer at {settings.AEN_SERVER_URL}: Connection refused.",
+                f"If the site was ended, start it: make run. Else look into {check.LOGS}/server.log.",
+            )
+        ]
+
+
+def test_a_database_that_a_newer_version_has_changed_is_recognised(db):
+    loader = MigrationLoader(connection)
+    assert newer(loader) == []
+    loader.applied_migrations |= {
+        ("projects", "9001_of_the_future"): None,
+        ("auth", "9001_x"): None,
+    }
+    loader.applied_migrations |= {("projects", "0001_replaced_meanwhile"): None}
+    assert newer(loader) == ["projects.9001_of_the_future"]
+
+
+def test_a_database_that_is_away_is_one_line(db, monkeypatch):
+    def away():
+        raise OperationalError("connection refused\nIs it running?")
+
+    monkeypatch.setattr(aen_node.Node.objects, "select_related", lambda *_: away())
+    with pytest.raises(CommandError) as refused:
+        run("aen_node", "list")
+    assert str(refused.value).startswith("The database does not answer: connection refused. Check")
+
+
+def test_a_password_may_come_from_standard_input(db, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO("from-Standard-1nput\n"))
+    run("aen_user", "add", "pia", "--password-file", "-")
+    assert User.objects.get(username="pia").check_password("from-Standard-1nput")
 
 
 SETUP = ["aen_setup", "--gateway-url", "http://127.0.0.1:8089", "--node-address", "unix:/a.sock"]

@@ -1,3 +1,4 @@
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -6,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from accounts import actions
-from accounts.cli import ActionCommand, find_user
+from accounts.cli import ActionCommand, denied, find_user
 
 
 class Command(ActionCommand):
@@ -20,7 +21,7 @@ class Command(ActionCommand):
         parser.add_argument("action", choices=["add", "remove", "free", "lock", "unlock"])
         parser.add_argument("user")
         parser.add_argument("--full-name", default="")
-        parser.add_argument("--password-file", type=Path)
+        parser.add_argument("--password-file", type=Path, help="- is standard input")
 
     def handle(self, *, action: str, user: str, **options: Any) -> None:
         getattr(self, f"_{action}")(user, options)
@@ -53,6 +54,10 @@ class Command(ActionCommand):
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text().rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"The password can’t be read from {file}: {error}") from error
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+    except OSError as error:
+        mend = "It may come by “--password-file -”, from standard input."
+        raise CommandError(f"{file} can’t be read: {denied(error)}. {mend}") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"The password in {file} is not text in UTF-8.") from error
+    return text.rstrip("\n")

@@ -3,6 +3,7 @@
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,13 +14,17 @@ from django.db.migrations.executor import MigrationExecutor
 
 from accounts.errors import ActionError
 from accounts.models import User
-from aen_site import health
+from aen_site import databases, health
 from datacenters.models import Gateway
 from projects import checking
 from projects.models import Project
 
 #: One finding: what is wrong, and what mends it.
 Finding = tuple[str, str]
+
+LOGS = settings.AEN_HOME / "log"
+#: Seconds; without a database the server answers after six.
+_PATIENCE = 15
 
 
 class Command(BaseCommand):
@@ -104,12 +109,37 @@ def modes() -> Iterator[tuple[str, str]]:
 def find() -> Iterator[Finding]:
     """Yield what is wrong; a database that does not answer ends the search."""
     yield from _addresses()
+    yield from _server()
     try:
         yield from _database()
         yield from _people()
         yield from _parts()
     except DatabaseError as error:
-        yield f"The database does not answer: {error}", "Check AEN_DATABASE_URL and its server."
+        cause = str(error).partition("\n")[0]
+        yield (
+            f"The database does not answer: {cause}",
+            f"AEN_DATABASE_URL means {databases.named(settings.DATABASES['default'])}. "
+            "Mend the address, or see to the database.",
+        )
+
+
+def _server() -> Iterator[Finding]:
+    """Ask the server itself: what the database has of the others may be seconds old."""
+    if not settings.AEN_SERVER_URL:
+        return
+    url = urlsplit(settings.AEN_SERVER_URL)
+    asked = HTTPConnection(url.hostname or "", url.port, timeout=_PATIENCE)
+    try:
+        asked.request("GET", "/api/v1/health")
+        asked.getresponse()
+    except (OSError, HTTPException) as error:
+        cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        yield (
+            f"The server does not answer at {settings.AEN_SERVER_URL}: {cause}.",
+            f"If the site was ended, start it: make run. Else look into {LOGS}/server.log.",
+        )
+    finally:
+        asked.close()
 
 
 def _addresses() -> Iterator[Finding]:
@@ -124,7 +154,12 @@ def _addresses() -> Iterator[Finding]:
 
 def _database() -> Iterator[Finding]:
     executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    if unknown := databases.newer(executor.loader):
+        yield (
+            f"The database belongs to a newer version of AEN: it has {', '.join(unknown)}.",
+            "Run the newer version, or restore a backup made by this one into an empty database.",
+        )
+    elif executor.migration_plan(executor.loader.graph.leaf_nodes()):
         yield "The database is older than this version of AEN.", "Run: manage.py migrate"
 
 
@@ -134,7 +169,7 @@ def _people() -> Iterator[Finding]:
 
 
 def _parts() -> Iterator[Finding]:
-    mend = "Look into the log of that process: AEN_HOME/log. Supervisor restarts what ended."
+    mend = f"Look into the log of that process: {LOGS}. Supervisor restarts what ended."
     for message in health.messages():
         yield message, mend
     if not Gateway.objects.exists():

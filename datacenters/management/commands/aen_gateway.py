@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from accounts.cli import ActionCommand
+from accounts.cli import ActionCommand, denied
 from accounts.transactions import atomic, retried
 from datacenters import actions
 from datacenters.files import write_secret
@@ -33,8 +33,8 @@ class Command(ActionCommand):
     @retried
     def _enroll(self, options: dict[str, Any]) -> None:
         name = options["name"]
-        center = actions.ensure_data_center(options["data_center"] or name, by=None)
-        with atomic():  # a file that can't be written leaves the old credential in force
+        with atomic():  # a file that can't be written leaves all as it was, the old credential too
+            center = actions.ensure_data_center(options["data_center"] or name, by=None)
             row, credential = actions.enroll_gateway(name, center, options["url"], by=None)
             self._write(options["credential_file"], credential)
         self.stdout.write(
@@ -46,7 +46,9 @@ class Command(ActionCommand):
         try:
             write_secret(file, credential)
         except OSError as error:
-            raise CommandError(f"{file} can’t be written: {error.strerror}.") from error
+            raise CommandError(
+                f"{file} can’t be written: {denied(error)}. Name a file in a folder of its own."
+            ) from error
 
     def _list(self, options: dict[str, Any]) -> None:
         rows = [

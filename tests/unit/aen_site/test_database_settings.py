@@ -48,6 +48,26 @@ def test_postgresql_is_read_with_its_escapes():
     assert (found["HOST"], found["PORT"], found["NAME"]) == ("db.example", "5433", "aen")
 
 
+def test_postgresql_is_reached_as_safely_as_its_address_says():
+    url = "postgresql://u:p@h/aen?sslmode=verify-full&sslrootcert=/etc/ssl/db.pem"
+    options = databases.chosen(url).settings["OPTIONS"]
+    assert (options["sslmode"], options["sslrootcert"]) == ("verify-full", "/etc/ssl/db.pem")
+    assert options["connect_timeout"] == 5
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://u:hush@h/aen", "the database aen of u at h, port 5432"),
+        ("sqlite:////srv/db.sqlite3", "the file /srv/db.sqlite3, which with its folder must be"),
+    ],
+)
+def test_a_database_is_named_without_its_password(url, said):
+    named = databases.named(databases.chosen(url).settings)
+    assert named.startswith(said)
+    assert "hush" not in named
+
+
 def test_postgresql_is_found_in_any_folder():
     found = databases.chosen("postgresql://aen@%2Fsrv%2FDatabases:5433/aen").settings
     assert (found["HOST"], found["PORT"]) == ("/srv/Databases", "5433")
@@ -88,6 +108,12 @@ def test_other_apps_have_keys_of_mongodb_there_and_their_own_elsewhere():
     ("url", "said"),
     [
         ("mysql://h/aen", "begins with “mysql:”. It may be sqlite:///path, postgresql:"),
+        ("/srv/aen/db.sqlite3", "does not begin with a scheme. It may be sqlite:///path"),
+        ("postgresql://u:p@h:5432/", "names no database. It stands after the host"),
+        ("postgresql://u:p@h:543a/aen", "a port that is no number from 1 to 65535"),
+        ("postgresql://u:p@ss@h/aen", "written as %40 for @"),
+        ("postgresql://u:p/a@h/aen", "written as %40 for @, %2F for /"),
+        ("postgresql://u:p@h/aen?sslmod=require", "the parameter “sslmod”. It may have sslmode,"),
         ("djongo://h/aen", "Its place is taken by django-mongodb-backend"),
         ("djongo+mongodb://h/aen", "Its place is taken by django-mongodb-backend"),
         ("mongodb://h:27017", "names no database. It stands after the host"),
