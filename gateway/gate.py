@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from . import pages
 from .access import Access, Remembered, ServerAway
+from .clearing import clearing
 from .config import Config
 from .entry import Entry
 from .forwarding import (
@@ -13,7 +14,6 @@ from .forwarding import (
     MAX_SESSIONS,
     AppPath,
     BadRequest,
-    Cookies,
     Header,
     Headers,
     Hosts,
@@ -100,6 +100,8 @@ class Gate:
         self._entry = entry
         self._secure = config.public_scheme == b"https"
         self._origins = config.has_origins
+        #: Where a neighbour may set cookies for all names.
+        self.domain = (urlsplit(config.own_url).hostname or "").encode() if self._origins else b""
         self._limits = limits
         # Only HAProxy can open the socket that it hands requests on by.
         ours = (UNIX,) if config.haproxy is not None else ()
@@ -339,24 +341,13 @@ class Gate:
     def _question(self, scope: Scope, path: AppPath, sent: Sent, place: Place) -> AccessQuestion:
         """Return what to ask about the request; raises ``TurnedAway`` if its fields are too large."""
         sessions, bearer = self.sessions(sent, place), sent.bearer
-        if sent.size > MAX_HEADER_BYTES or len(sent.cookies.any) > MAX_SESSIONS:
-            raise TurnedAway(pages.too_large(SIGNOUT), fields=self._clearing(sent.cookies, path))
+        shown = sent.cookies.host_sessions if self._secure else sent.cookies.sessions
+        if sent.size > MAX_HEADER_BYTES or len(shown) > MAX_SESSIONS:
+            fields = clearing(sent.headers, path.prefix, self.domain)
+            raise TurnedAway(pages.too_large(SIGNOUT), fields=fields)
         if bearer is None and not sessions:
             bearer, _ = split_query(scope["query_string"])
         return AccessQuestion(path.owner, path.project, path.app, sessions, bearer)
-
-    def _clearing(self, cookies: Cookies, path: AppPath) -> list[Header]:
-        """Return the fields that expire the cookies sent, wherever a page can have set them."""
-        names = {pair.partition(b"=")[0] for pair in cookies.rest.split(b"; ")} - {b""}
-        where = [b"/", path.prefix]
-        if self._origins:  # a neighbour may have set them for all names
-            domain = (urlsplit(self._config.own_url).hostname or "").encode()
-            where += [place + b"; Domain=" + domain for place in where]
-        return [
-            (b"set-cookie", name + b"=; Max-Age=0; Path=" + place)
-            for name in sorted(names)[: 120 // len(where)]
-            for place in where
-        ]
 
     def _check_origin(self, scope: Scope, sent: Sent, sender: Sender) -> None:
         """Refuse what another site's page does with a person's cookie (security case 1)."""

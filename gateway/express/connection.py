@@ -8,8 +8,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from .. import pages
 from ..answers import own_answer
+from ..clearing import clearing_of
 from ..core import Gateway
-from ..forwarding import BadRequest, check_target, framing_of, header, serialize_head
+from ..forwarding import BadRequest, Headers, check_target, framing_of, header, serialize_head
 from ..gate import Passed, Scope, TurnedAway
 from ..limits import Door, Upload
 from ..limits.host import watch_peer
@@ -41,6 +42,7 @@ class Connection(HttpToolsProtocol):
         self._parsing = False  # uvicorn is in the middle of a message
         self._head_bytes = -1  # of a head that is not whole; -1 if there is none
         self._no_body = 0  # bytes that came since the last that were a body's
+        self._head_start = bytearray()  # of a head that comes in pieces
         self._head_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._upload: Upload | None = None
@@ -70,20 +72,23 @@ class Connection(HttpToolsProtocol):
         """Give bytes to uvicorn, which sets no limit to a head's size, nor to its time."""
         if self._head_bytes >= 0:
             self._head_bytes += len(data)
+            self._head_start += data[:MAX_HEAD]
             if self._head_bytes > MAX_HEAD:
-                self._refuse(pages.too_large(SIGNOUT))
+                domain = self.gateway.gate.domain
+                self._refuse(pages.too_large(SIGNOUT), clearing_of(bytes(self._head_start), domain))
                 return
         self._no_body += len(data)
         super().data_received(data)
         if self._head_bytes >= 0 and self._head_timer is None:
+            self._head_start += data[:MAX_HEAD]
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
         elif self._parsing and self._head_bytes < 0:
             self.body_comes()
             if self._no_body > MAX_HEAD:
                 self._end(pages.bad_request("There is more around its body than can be read."))
 
-    def _refuse(self, page: Page) -> None:
-        status, fields, body = own_answer(self.gateway, [], TurnedAway(page))
+    def _refuse(self, page: Page, more: Headers | None = None) -> None:
+        status, fields, body = own_answer(self.gateway, [], TurnedAway(page, fields=more))
         fields.append((b"connection", b"close"))
         self.transport.write(serialize_head(STATUS_LINE[status].rstrip(), fields) + body)
         self.transport.close()
@@ -174,6 +179,7 @@ class Connection(HttpToolsProtocol):
 
     def _end_head(self) -> None:
         self._head_bytes = -1
+        self._head_start.clear()
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

@@ -1,5 +1,6 @@
 """Requests to apps through a real gateway process: what passes, how, and what does not."""
 
+import contextlib
 import socket
 import threading
 
@@ -434,6 +435,34 @@ def test_a_cookie_bomb_gets_a_page_that_clears_it(opened, http):
     cleared = answer.headers.get_list("set-cookie")
     assert f"c7=; Max-Age=0; Path={opened.prefix}" in cleared
     assert not any("aen_" in cookie for cookie in cleared)
+
+
+@pytest.mark.row(8)
+@pytest.mark.parametrize("kib", [60, 120])
+def test_a_cookie_bomb_of_our_names_is_cleared_too(site, opened, kib):
+    bomb = "; ".join(f"aen_x{number}={'x' * 4000}" for number in range(kib // 4))
+    lines = [f"GET {opened.prefix} HTTP/1.1", f"Host: 127.0.0.1:{site.port}", f"Cookie: {bomb}"]
+    data = "\r\n".join([*lines, "", ""]).encode()
+    with socket.create_connection(("127.0.0.1", site.port), 15) as browser:
+        with contextlib.suppress(OSError):  # what is too much is not read to its end
+            for start in range(0, len(data), 1024):
+                browser.sendall(data[start : start + 1024])
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while b"\r\n\r\n" not in answer and (more := browser.recv(65536)):
+                answer += more
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"set-cookie: aen_x1=; Max-Age=0; Path=/\r\n" in answer
+
+
+@pytest.mark.row(8)
+def test_session_cookies_for_every_path_do_not_shut_a_person_out(opened, http):
+    headers = {"Cookie": "; ".join(["aen_gateway=planted"] * 9)}
+    answer = http.get(opened.url, headers=headers | PAGE)
+    assert answer.status_code == 431
+    cleared = answer.headers.get_list("set-cookie")
+    assert f"aen_gateway=; Max-Age=0; Path={opened.prefix}" in cleared
+    assert "aen_gateway=; Max-Age=0; Path=/" not in cleared
 
 
 def test_many_at_once_are_served(opened, site):
