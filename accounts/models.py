@@ -126,3 +126,16 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} ({self.state})"
+
+
+class RestoreUnderWay(models.Model):
+    """There while a restore is, and after one that was broken off: the database holds a part of it.
+
+    Only where no transaction holds all of a restore, on MongoDB, does anybody ever see it.
+    """
+
+    name = models.CharField(primary_key=True, max_length=8, default="restore", editable=False)
+    since = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return f"restore since {self.since}"

@@ -11,7 +11,7 @@ import functools
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
@@ -137,6 +137,18 @@ def one_moment() -> Iterator[None]:
             connection.transaction_mode = usual
 
 
-def filling() -> AbstractContextManager[object]:
-    """Write a whole site, or nothing of it; on MongoDB, for the same reason, in parts."""
-    return nullcontext() if connection.vendor == "mongodb" else atomic()
+@contextmanager
+def filling(undo: Callable[[], None]) -> Iterator[None]:
+    """Write a whole site, or nothing of it; on MongoDB, for the same reason, in parts.
+
+    There ``undo`` takes back what was written before an error, but not what a killed process wrote.
+    """
+    if connection.vendor != "mongodb":
+        with atomic():
+            yield
+        return
+    try:
+        yield
+    except BaseException:
+        undo()
+        raise

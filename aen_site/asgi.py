@@ -13,6 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aen_site.settings")
 share_connections(settings.DATABASES["default"])
 http = get_asgi_application()
 
+from aen_site.lifespan import lifespan  # noqa: E402
 from compute_agent.host.process import die_with_parent  # noqa: E402
 from datacenters.consumers import GatewayWire, Nowhere  # noqa: E402
 
@@ -22,6 +23,7 @@ if os.environ.get("AEN_SUPERVISED") == "1":
 application = ProtocolTypeRouter(
     {
         "http": http,
+        "lifespan": lifespan,
         "websocket": URLRouter(
             [path("gateway/wire", GatewayWire.as_asgi()), re_path("", Nowhere.as_asgi())]
         ),

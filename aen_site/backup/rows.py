@@ -81,6 +81,11 @@ class Table:
         }
         return self.model(**values, **more)
 
+    def clear(self) -> None:
+        """Remove all rows, and nothing that hangs on them."""
+        rows = self.model._base_manager.all()
+        rows._raw_delete(rows.db)
+
     def is_empty(self) -> bool:
         return not self.model._base_manager.exists()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import IO, Any
@@ -10,6 +11,7 @@ from django.db import DatabaseError
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
+from accounts.models import RestoreUnderWay
 from accounts.transactions import filling, one_moment
 
 from . import file
@@ -26,7 +28,8 @@ class Refused(Exception):
 
 
 def backup(stream: IO[bytes]) -> Sums:
-    """Write all rows, as of one moment, and return what was written."""
+    """Write all rows, as of one moment, and return what was written. Raises ``Refused``."""
+    refuse_a_part()
     sums = Sums()
     with one_moment():
         tables = _tables()
@@ -49,19 +52,40 @@ def _all_rows(tables: list[Table], sums: Sums) -> Iterator[Plain]:
 def restore(stream: IO[bytes]) -> Sums:
     """Fill this database, which is migrated and empty, and return what it then holds.
 
-    Raises ``Refused`` or ``file.Damaged``; nothing is changed then (except on MongoDB, whose
-    transactions end after a minute: there what was written stays).
+    Raises ``Refused`` or ``file.Damaged``; nothing is changed then. What a restore left that was
+    broken off (on MongoDB, whose transactions end after a minute) is replaced.
     """
     reader = file.Reader(stream)
     tables = _tables()
     _check(reader.head, tables)
-    with _errors_in_words(), filling():
+    with _errors_in_words():
+        if RestoreUnderWay.objects.exists():
+            _empty(tables)
         _require_empty(tables)
-        _fill(reader, tables)
-        found = held(tables)
-        if found.as_json() != reader.end:
-            raise Refused("What the database then held was not what the backup says.")
+        with filling(undo=partial(_empty, tables)):
+            RestoreUnderWay.objects.create()
+            _fill(reader, tables)
+            found = held(tables)
+            if found.as_json() != reader.end:
+                raise Refused("What the database then held was not what the backup says.")
+            RestoreUnderWay.objects.all().delete()
     return found
+
+
+def refuse_a_part() -> None:
+    """Raise ``Refused`` where the database holds a part of a backup, which is no site."""
+    if RestoreUnderWay.objects.exists():
+        raise Refused(
+            "The database holds a part of a backup: a restore was broken off, or is under way. "
+            "Restore it again, which replaces that part: manage.py aen_restore FILE"
+        )
+
+
+def _empty(tables: list[Table]) -> None:
+    """Remove all rows that a restore wrote, and last the mark that it did."""
+    for table in reversed(tables):
+        table.clear()
+    RestoreUnderWay.objects.all().delete()
 
 
 @contextmanager

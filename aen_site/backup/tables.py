@@ -36,6 +36,7 @@ LEFT_OUT: Final = {
     "datacenters.GatewaySession": _SIGNED_IN,
     "datacenters.SignInCode": _SIGNED_IN,
     "accounts.SignInAttempts": _MOMENT,
+    "accounts.RestoreUnderWay": _MOMENT,
     "datacenters.Notice": _MOMENT,
     "projects.AccessQuestion": _MOMENT,
 }

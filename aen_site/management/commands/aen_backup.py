@@ -4,7 +4,7 @@ import os
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from django.core.management.base import CommandError
 
@@ -25,9 +25,16 @@ class Command(ActionCommand):
 
     def handle(self, **options: Any) -> None:
         if options["file"] == "-":
-            tell(self.stderr, site.backup(sys.stdout.buffer))
+            tell(self.stderr, _all_of_it(sys.stdout.buffer))
         else:
             tell(self.stdout, _write(Path(options["file"])))
+
+
+def _all_of_it(stream: IO[bytes]) -> Sums:
+    try:
+        return site.backup(stream)
+    except site.Refused as refusal:
+        raise CommandError(f"Nothing was written. {refusal}") from refusal
 
 
 def _write(path: Path) -> Sums:
@@ -37,7 +44,7 @@ def _write(path: Path) -> Sums:
         raise CommandError(f"{path} can’t be made: {error.strerror}.{_mend(error)}") from error
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            written = site.backup(stream)
+            written = _all_of_it(stream)
             stream.flush()
             os.fsync(descriptor)
     except BaseException:

@@ -15,6 +15,7 @@ from django.db.migrations.executor import MigrationExecutor
 from accounts.errors import ActionError
 from accounts.models import User
 from aen_site import databases, health
+from aen_site.backup.site import Refused, refuse_a_part
 from datacenters.models import Gateway
 from projects import checking
 from projects.models import Project
@@ -112,8 +113,11 @@ def find() -> Iterator[Finding]:
     yield from _server()
     try:
         yield from _database()
+        refuse_a_part()
         yield from _people()
         yield from _parts()
+    except Refused as refusal:
+        yield str(refusal), "The site does not start until then."
     except DatabaseError as error:
         cause = str(error).partition("\n")[0]
         yield (

@@ -6,9 +6,12 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.core.management.base import CommandError
+
 from accounts import actions as accounts
 from accounts.cli import ActionCommand
 from accounts.models import User
+from aen_site.backup.site import Refused, refuse_a_part
 from datacenters import actions as datacenters
 from datacenters.files import write_secret
 from datacenters.models import Gateway
@@ -28,6 +31,10 @@ class Command(ActionCommand):
         parser.add_argument("--id-file", type=Path, help="Where the gateway's id is written.")
 
     def handle(self, **options: Any) -> None:
+        try:
+            refuse_a_part()
+        except Refused as refusal:
+            raise CommandError(str(refusal)) from refusal
         self._administrator()
         gateway = self._gateway(options["gateway_url"], options["credential_file"])
         datacenters.enroll_node(LOCAL, gateway.data_center, options["node_address"], by=None)

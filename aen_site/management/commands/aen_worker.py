@@ -9,11 +9,12 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand
-from django.db import DatabaseError, close_old_connections
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, Error, close_old_connections
 
 from accounts import jobs
 from accounts.transactions import AWAY
+from aen_site.backup.site import Refused, refuse_a_part
 from compute_agent.host.process import die_with_parent
 from projects import reconciler
 
@@ -47,6 +48,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, end)
         look_again = 0.0
+        _refuse_a_part()
         log.info("worker ready")
         while not stop.is_set():
             try:
@@ -61,6 +63,15 @@ class Command(BaseCommand):
                 log.exception("the database refused something; trying again")
                 close_old_connections()
             stop.wait(EVERY)
+
+
+def _refuse_a_part() -> None:
+    try:
+        refuse_a_part()
+    except Refused as refusal:
+        raise CommandError(str(refusal)) from refusal
+    except Error:
+        return  # the work below says so, and waits
 
 
 def schedule() -> None:

@@ -62,12 +62,12 @@ class OwnSite:
     def manage(self, *arguments, code=0):
         return self.run("-m", "django", *arguments, code=code)
 
-    def start(self, *arguments):
+    def start(self, *arguments, stdin=subprocess.DEVNULL):
         """Start a program of Python that goes on; ``end`` ends it."""
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments], env=self.environment, cwd=self.folder,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                stdin=stdin, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self.processes.append(process)
         return process

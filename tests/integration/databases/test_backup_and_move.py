@@ -1,11 +1,22 @@
 """All of a site's data in a file, and from there in another database."""
 
+import signal
 import stat
+import subprocess
 from pathlib import Path
 
 from aen_site.backup.tables import KEPT
+from tests.waiting import PATIENCE, until
 
 FILL = Path(__file__).parents[2] / "bench/large_site.py"
+_PEOPLE = """
+import json, django
+django.setup()
+from django.db import connection
+from accounts.models import User
+made = User._meta.db_table in connection.introspection.table_names()
+print(json.dumps(made and User.objects.exists()))
+"""
 
 
 def test_ten_thousand_projects_move_to_postgresql_and_back_and_nothing_is_lost(site_on, tmp_path):
@@ -38,3 +49,24 @@ def test_what_went_through_all_three_databases_is_what_it_was(site_on, tmp_path)
     told.append(site_on("sqlite").manage("aen_restore", files[2]))
     assert len(set(told)) == 1
     assert {line.split()[0] for line in told[0].splitlines()} == {*KEPT, "digest"}
+
+
+def test_a_restore_that_is_killed_leaves_no_site_and_is_done_again(site_on, tmp_path):
+    """On MongoDB, where no transaction holds all of it; elsewhere nothing is seen of it."""
+    first, site = site_on("sqlite"), site_on("mongodb")
+    first.manage("migrate", "-v0")
+    first.run(str(FILL), "100", "300", "2")
+    told = first.manage("aen_backup", str(tmp_path / "file"))
+    killed = site.start("-m", "django", "aen_restore", "-", stdin=subprocess.PIPE)
+    killed.stdin.write((tmp_path / "file").read_bytes()[:-1000])  # it waits for the rest
+    killed.stdin.flush()
+    until(lambda: site.run_json(_PEOPLE), "people to be restored")
+    killed.kill()
+    assert killed.wait(PATIENCE) == -signal.SIGKILL
+    killed.stdin.close()
+    server = site.start("-m", "uvicorn", "aen_site.asgi:application", "--port", str(site.port))
+    assert server.wait(PATIENCE) != 0
+    assert "holds a part of a backup" in site.log()
+    assert "aen_restore FILE" in site.manage("aen_worker", code=1)
+    assert site.manage("aen_restore", str(tmp_path / "file")) == told
+    site.serve()

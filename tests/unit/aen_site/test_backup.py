@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import re
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
 import pytest
@@ -201,3 +202,44 @@ def test_a_backup_that_fails_leaves_no_file(db, tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         call_command("aen_backup", str(tmp_path / "file"))
     assert not (tmp_path / "file").exists()
+
+
+@contextmanager
+def in_parts(undo):
+    """Fill a database as MongoDB is filled, which holds no transaction for so long."""
+    try:
+        yield
+    except BaseException:
+        undo()
+        raise
+
+
+def test_where_no_transaction_holds_all_of_it_what_was_written_is_taken_back(
+    lived_in, monkeypatch, tmp_path
+):
+    packed, _ = backup()
+    empty_the_database()
+    monkeypatch.setattr(site, "filling", in_parts)
+    with pytest.raises(file.Damaged):
+        site.restore(io.BytesIO(pack(_cut(lines(packed)))))
+    assert site.held().counts == {}
+    site.refuse_a_part()
+
+
+def test_a_part_of_a_backup_is_no_site_until_it_is_restored_again(lived_in, monkeypatch, tmp_path):
+    packed, written = backup()
+    empty_the_database()
+    monkeypatch.setattr(site, "filling", lambda undo: nullcontext())  # nobody is there to undo it
+    with pytest.raises(file.Damaged):
+        site.restore(io.BytesIO(pack(_cut(lines(packed)))))
+    assert User.objects.exists()
+    set_up = ("--gateway-url=http://g", "--node-address=unix:/a", "--credential-file=c")
+    for command, *given in (
+        ("aen_setup", *set_up), ("aen_worker",), ("aen_backup", str(tmp_path / "file"))
+    ):  # fmt: skip
+        with pytest.raises(CommandError, match=r"part of a backup.*aen_restore FILE"):
+            call_command(command, *given)
+    assert not (tmp_path / "file").exists()
+    restored = site.restore(io.BytesIO(packed))
+    assert (restored.counts, restored.digest) == (written.counts, written.digest)
+    site.refuse_a_part()
