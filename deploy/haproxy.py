@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from deploy.say import Problem
 from deploy.supervisor import template
@@ -30,6 +30,14 @@ class Sockets:
     runtime: Path
     gateway: Path
     agent: Path
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server's address for browsers; and here, if HAProxy is to be in front of it, too."""
+
+    public_url: str
+    address: str = ""
 
 
 def settings(file: Path) -> tuple[float, "Settings"]:
@@ -58,11 +66,13 @@ def render(
     grace: float = _GRACE,
     slots: int = _SLOTS,
     limits: "Settings | None" = None,
+    server: Server | None = None,
 ) -> str:
     """Return ``haproxy.cfg`` for a gateway that browsers reach at ``public_url``.
 
     ``account``: as which it runs, empty for the one that starts it. ``bind``: address to listen on,
-    by default the port of ``public_url`` everywhere. Raises ``Problem`` for what it cannot hold.
+    by default the port of ``public_url`` everywhere. ``server``: pages lead to it, and if it is
+    reached by https at the same port, it is served there. Raises ``Problem`` for what it cannot hold.
     """
     from gateway.haproxy import patterns
     from gateway.limits.limits import BURST_SECONDS, Settings
@@ -72,6 +82,9 @@ def render(
     for path in (sockets.runtime, sockets.gateway, sockets.agent):
         _word(str(path))
     url = urlsplit(public_url)
+    home = server.public_url if server else ""
+    if server is not None and not _beside(url, server):
+        server = None
     return template("haproxy.cfg").substitute(
         account=f"user {_word(account)}\n    group {_word(account)}" if account else "",
         owner=f" user {account} group {account}" if account else "",
@@ -86,11 +99,13 @@ def render(
         odd_connection=_quoted(patterns.odd_connection()),
         odd_cookie=_quoted(patterns.odd_cookie()),
         odd_answer=_quoted(patterns.odd_answer_names()),
-        bind=_bind(public_url, bind),
+        bind=_bind(public_url, bind, server),
+        to_server=_to_server(server) if server else "",
+        server=_server(server, url.scheme) if server else "",
         scheme=url.scheme,
         grace=f"{grace:g}",
         falls=max(1, round(grace / _LOOK)),
-        pages=_pages(),
+        pages=_pages(home),
         guards=_guards(),
         most=most,
         rate=f"{limits.person_rate * BURST_SECONDS or _UNLIMITED:.0f}",
@@ -100,16 +115,62 @@ def render(
     )
 
 
-def _bind(public_url: str, bind: str) -> str:
+def _beside(gateway: SplitResult, server: Server) -> bool:
+    """Return whether one address can be listened on for both, who are told apart by their names."""
+    url = urlsplit(server.public_url)
+    if not server.address or gateway.scheme != "https" or url.scheme != "https":
+        return False
+    return (gateway.port or 443) == (url.port or 443)
+
+
+def _bind(public_url: str, bind: str, server: Server | None) -> str:
     url = urlsplit(public_url)
-    name = (url.hostname or "").removeprefix("*.")  # below it each app may have a name of its own
     if url.scheme == "http":
+        name = _name(url)
         local = name == "localhost" or name.endswith(".localhost")
         where = bind or f"{'127.0.0.1' if local else name}:{url.port or 80}"
         return f"    bind {_word(where)}"
     where = _word(bind or f":{url.port or 443}")
-    certificate = _word(f"/etc/ssl/aen/{name}.pem")
-    return f"    bind {where} ssl crt {certificate} alpn h2,http/1.1"
+    urls = [url] if server is None else [url, urlsplit(server.public_url)]
+    certificates = " ".join(f"crt {_word(f'/etc/ssl/aen/{_name(each)}.pem')}" for each in urls)
+    return f"    bind {where} ssl {certificates} alpn h2,http/1.1"
+
+
+def _name(url: SplitResult) -> str:
+    return (url.hostname or "").removeprefix("*.")  # below it each app may have a name of its own
+
+
+def _to_server(server: Server) -> str:
+    url = urlsplit(server.public_url)
+    names = f"{_word(_name(url))} {_word(f'{_name(url)}:{url.port or 443}')}"
+    return f"    use_backend aen-server if {{ req.fhdr(host) -m str -i {names} }}"
+
+
+def _server(server: Server, scheme: str) -> str:
+    from msgspec import structs
+
+    from gateway import pages
+
+    away = pages.Page(
+        503,
+        "server_away",
+        "The server is away",
+        ("It starts again by itself. Running apps go on.", "This page tries again by itself."),
+        (pages.Action("Try now", ""),),
+        retry=3,
+    )
+    lines = [
+        "backend aen-server from base",
+        "    http-request set-header X-Forwarded-For %[src]",
+        f"    http-request set-header X-Forwarded-Proto {scheme}",
+        "    http-request set-header X-Forwarded-Host %[req.fhdr(host)]",
+        *(
+            _page(status, structs.replace(away, status=status), server.public_url)
+            for status in (502, 503, 504)
+        ),
+        f"    server server {_word(server.address)}",
+    ]
+    return "\n".join(lines)
 
 
 def _guards() -> str:
@@ -133,7 +194,7 @@ def _slot(number: int, agent: Path, most: int) -> str:
     )
 
 
-def _pages() -> str:
+def _pages(home: str) -> str:
     """Return the answers that HAProxy gives itself."""
     from gateway import pages
 
@@ -149,16 +210,16 @@ def _pages() -> str:
     bad = pages.bad_request("It is not valid, or its header fields are too large.")
     slow = pages.Page(504, "app_silent", "The app did not answer in time", ("It may be at work.",))
     lines = [
-        _page(status, page)
+        _page(status, page, home)
         for status, page in ((400, bad), (502, unreachable), (503, away), (504, slow))
     ]
     return "\n".join(lines)
 
 
-def _page(status: int, page: object) -> str:
+def _page(status: int, page: object, home: str) -> str:
     from gateway import pages
 
-    fields, body = pages.render(page, html=True, home="")  # type: ignore[arg-type]
+    fields, body = pages.render(page, html=True, home=home)  # type: ignore[arg-type]
     kept = [
         (name, value) for name, value in fields if name not in (b"content-length", b"content-type")
     ]

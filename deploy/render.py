@@ -53,6 +53,7 @@ def nginx_conf(site: Site, role: str) -> str:
     chosen = site.options
     return supervisor.template("nginx.conf").safe_substitute(
         server_name=urlsplit(chosen.public_url).hostname,
+        server_public_port=urlsplit(chosen.public_url).port or 443,
         gateway_name=urlsplit(chosen.gateway_own_url).hostname,
         app_names="*." + (urlsplit(chosen.gateway_own_url).hostname or "")
         if "*" in chosen.gateway_public_url
@@ -72,8 +73,14 @@ def haproxy_conf(site: Site, role: str) -> str:
     )
     account = "" if chosen.single else chosen.account
     grace, limits = haproxy.settings(layout.gateway_config)
+    here = chosen.server_url.removeprefix("http://") if role == "all" else ""
     return haproxy.render(
-        chosen.gateway_public_url, sockets, account=account, grace=grace, limits=limits
+        chosen.gateway_public_url,
+        sockets,
+        account=account,
+        grace=grace,
+        limits=limits,
+        server=haproxy.Server(chosen.public_url, here),
     )
 
 

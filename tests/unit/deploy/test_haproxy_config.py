@@ -33,6 +33,25 @@ def test_https_comes_with_http_2_and_the_names_certificate():
     assert text.count("\nbackend aen-slot-") == 3
 
 
+SERVER = haproxy.Server("https://aen.example.org", "127.0.0.1:8000")
+
+
+def test_the_server_is_served_beside_it_by_its_name():
+    text = haproxy.render("https://*.apps.example.org", SOCKETS, slots=1, server=SERVER)
+    ours = "crt /etc/ssl/aen/apps.example.org.pem crt /etc/ssl/aen/aen.example.org.pem"
+    assert f"bind :443 ssl {ours} alpn h2,http/1.1" in text
+    names = "aen.example.org aen.example.org:443"
+    assert f"use_backend aen-server if {{ req.fhdr(host) -m str -i {names} }}" in text
+    assert "server server 127.0.0.1:8000" in text
+
+
+@pytest.mark.parametrize("url", ["https://apps.example.org:8443", "http://127.0.0.1:8089"])
+def test_a_server_at_another_port_or_without_https_is_left_to_others(url):
+    text = haproxy.render(url, SOCKETS, slots=1, server=SERVER)
+    assert "aen-server" not in text
+    assert "crt /etc/ssl/aen/aen.example.org.pem" not in text
+
+
 def test_a_path_that_it_cannot_hold_is_named():
     odd = haproxy.Sockets(Path("/tmp/with space"), SOCKETS.gateway, SOCKETS.agent)
     with pytest.raises(Problem, match="with space"):
