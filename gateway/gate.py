@@ -299,9 +299,10 @@ class Gate:
             detail = answer.detail or "The token is not known, or has ended."
             return TurnedAway(Page(401, "bad_token", "The token is not accepted", (detail,)))
         if answer.status == 403:
-            return TurnedAway(pages.forbidden(answer.detail))
+            return TurnedAway(pages.forbidden(answer.detail, self._project_page(answer.page)))
         if answer.status == 409:
-            return TurnedAway(pages.not_running(answer.detail, self._project_page(answer.page)))
+            page = pages.starting if answer.starting else pages.not_running
+            return TurnedAway(page(answer.detail, self._project_page(answer.page)))
         return TurnedAway(pages.not_found(answer.detail))
 
     def _project_page(self, page: str) -> str:

@@ -17,6 +17,8 @@ _POLICY = (
     "form-action 'self' {forms}"
 )
 
+NOTHING = "There is nothing here, or you may not see it"
+
 
 class Action(Struct, frozen=True):
     """A way on: a link, or a form post where it changes something."""
@@ -41,19 +43,31 @@ def not_running(detail: str, page: str) -> Page:
     return Page(
         409,
         "not_running",
-        "This app is not running",
-        (detail, "Open it from the project’s page; files are as they were."),
+        detail.removesuffix(".") or "This app is not running",
+        ("Open it from the project’s page; files are as they were.",),
         (Action("Go to the project", page), Action("Try again", "")),
     )
 
 
-def forbidden(detail: str) -> Page:
-    return Page(403, "forbidden", "You may not open this app", (detail,))
+def starting(detail: str, page: str) -> Page:
+    return Page(
+        409,
+        "starting",
+        detail.removesuffix(".") or "This app is starting",
+        ("This page opens it as soon as it is ready. The project’s page shows each step.",),
+        (Action("Go to the project", page),),
+        retry=2,
+    )
+
+
+def forbidden(detail: str, page: str = "") -> Page:
+    actions = (Action("Go to the project", page),) if page else ()
+    return Page(403, "forbidden", "You may not open this app", (detail,), actions)
 
 
 def not_found(detail: str = "") -> Page:
-    cause = detail or "The address may be wrong, or the project was removed or made private."
-    return Page(404, "not_found", "There is nothing here, or you may not see it", (cause,))
+    cause = "The address may be wrong, or the project was removed or made private."
+    return Page(404, "not_found", detail.removesuffix(".") or NOTHING, (cause,))
 
 
 def server_away() -> Page:
@@ -132,8 +146,8 @@ def misdirected(url: str) -> Page:
     return Page(
         421,
         "unknown_host",
-        "The gateway is not asked by this name",
-        ("Its own address is below; an administrator can add further names.",),
+        "This is not an address of the gateway",
+        ("Its own is behind the button below; an administrator can add further names.",),
         (Action("Go to the gateway", url),),
     )
 
@@ -149,7 +163,12 @@ def at_another_name(url: str) -> Page:
 
 
 def no_such_method() -> Page:
-    return Page(405, "no_such_method", "Apps are not asked in this way", ())
+    return Page(
+        405,
+        "no_such_method",
+        "Apps are not asked in this way",
+        ("The request has a method that is not passed on.",),
+    )
 
 
 def bad_origin() -> Page:
@@ -186,7 +205,7 @@ def failed() -> Page:
         500,
         "gateway_error",
         "The gateway failed",
-        ("The cause is in the gateway’s log.",),
+        ("The cause is in the gateway’s log, for an administrator to read. Running apps go on.",),
         (Action("Try again", ""),),
     )
 
@@ -231,18 +250,23 @@ def _html(page: Page, home: str) -> bytes:
         title=escape(page.title),
         refresh=refresh,
         cause="\n".join(f"<p>{escape(part)}</p>" for part in page.cause if part),
-        actions=_actions(page.actions),
+        actions=_actions(page.actions or _ways_on(home)),
         status=page.status,
         code=escape(page.code),
         home=escape(home or "/"),
     ).encode()
 
 
+def _ways_on(home: str) -> tuple[Action, ...]:
+    return (Action("Go to your projects", f"{home}/"),) if home else ()
+
+
 def _actions(actions: Sequence[Action]) -> str:
-    return "\n".join(
+    each = "\n".join(
         _action(action, "button primary" if number == 0 else "button")
         for number, action in enumerate(actions)
     )
+    return f'<div class="actions">\n{each}\n</div>' if actions else ""
 
 
 def _action(action: Action, css: str) -> str:

@@ -14,8 +14,10 @@ from datacenters import gateways
 from datacenters.models import Gateway, GatewaySession
 from gateway.protocol import AccessAnswer, AccessQuestion, Grant, decode_question, encode
 
-from . import access, catalog
+from . import access, catalog, lifecycle
 from .models import AppInstance, Project
+
+_STARTING = lifecycle.BUSY - {"stopping"}
 
 
 @csrf_exempt
@@ -48,11 +50,12 @@ def answer(gateway: Gateway, question: AccessQuestion) -> AccessAnswer:
     if not catalog.offers_app(project, question.app):
         return AccessAnswer(404, detail=f"There is no app “{question.app}” here.", page=page)
     instance = AppInstance.objects.filter(
-        slot=AppInstance.slot_of(project, user, question.app), state="running"
+        slot=AppInstance.slot_of(project, user, question.app)
     ).first()
-    if instance is None:
-        title = catalog.title(project, question.app)
-        return AccessAnswer(409, detail=f"{title} is not running.", page=page)
+    if instance is None or instance.state != "running":
+        starting = instance is not None and instance.state in _STARTING
+        what = f"{catalog.title(project, question.app)} is {'starting' if starting else 'not running'}."
+        return AccessAnswer(409, detail=what, page=page, starting=starting)
     return AccessAnswer(
         200,
         ttl=settings.AEN_ACCESS_TTL,

@@ -109,7 +109,8 @@ class AccessAnswer(Struct, frozen=True):
     """``status``: 200 with a ``grant``; 401 sign in; 403; 404; 409 the app is not running.
 
     ``ttl``: seconds for which the answer may be remembered. ``page``: the project's page on the
-    server, for people; ``detail``: one sentence for the person.
+    server, for people; ``detail``: one sentence for the person. ``starting``: of 409, the app will
+    be running soon.
     """
 
     status: Literal[200, 401, 403, 404, 409]
@@ -117,6 +118,7 @@ class AccessAnswer(Struct, frozen=True):
     grant: Grant | None = None
     detail: str = ""
     page: str = ""
+    starting: bool = False
 
 
 _from_server: msgspec.json.Decoder[FromServer] = msgspec.json.Decoder(FromServer)

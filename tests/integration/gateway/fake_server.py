@@ -31,6 +31,7 @@ class FakeServer:
         self.owners: dict[tuple[str, str, str], str] = {}
         self.node_of: dict[tuple[str, str, str], str] = {}  # where it is not the usual one
         self.statuses: dict[tuple[str, str, str], int] = {}
+        self.starting: set[tuple[str, str, str]] = set()
         self.codes: dict[str, dict[str, str]] = {}
         self.asked: list[object] = []
         self.received: list[object] = []
@@ -89,7 +90,9 @@ class FakeServer:
         status = self.statuses.get(key, 200)
         page = f"/{question.owner}/{question.project}"
         if status != 200:
-            return AccessAnswer(status, detail=f"{question.app} is not running.", page=page)
+            starting = key in self.starting
+            what = f"{question.app} is {'starting' if starting else 'not running'}."
+            return AccessAnswer(status, detail=what, page=page, starting=starting)
         # Ids as the server has them: of rows, not the secrets.
         session = f"id-{session}" if session else None
         token = f"id-{token}" if token else None

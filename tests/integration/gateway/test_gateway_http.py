@@ -111,6 +111,16 @@ def test_an_app_that_does_not_run_has_a_page_that_leads_to_its_project(site, una
     assert f'href="{site.server_url}/{opened.owner}/work"' in answer.text
 
 
+def test_an_app_that_starts_has_a_page_that_opens_it_by_itself(site, unasked, http):
+    opened = unasked
+    site.server.statuses[opened.key] = 409
+    site.server.starting.add(opened.key)
+    answer = http.get(opened.url, headers=opened.cookie | PAGE)
+    assert (answer.status_code, answer.headers["retry-after"]) == (409, "2")
+    assert 'http-equiv="refresh" content="2"' in answer.text
+    assert "is starting</h1>" in answer.text
+
+
 def test_the_server_is_asked_once_for_many_requests(site, opened):
     async def ask_all():
         import asyncio

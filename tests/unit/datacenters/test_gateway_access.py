@@ -88,6 +88,19 @@ def test_a_member_reaches_an_instance_of_their_own_never_anothers(running, ask, 
     assert (answer.status, answer.grant) == (409, None)
 
 
+def test_it_says_of_an_app_that_starts_that_it_does(running, ask, cast, center):
+    session = session_of(cast.mira, center.gateway)
+    said = {}
+    for state in ("starting", "stopping"):
+        AppInstance.objects.filter(pk=running.pk).update(state=state)
+        answer = ask(sessions=(session,))
+        said[state] = (answer.status, answer.starting, answer.detail)
+    assert said == {
+        "starting": (409, True, "JupyterLab is starting."),
+        "stopping": (409, False, "JupyterLab is not running."),
+    }
+
+
 def test_viewers_open_no_apps(running, ask, cast, center):
     assert ask(sessions=(session_of(cast.vera, center.gateway),)).status == 403
 

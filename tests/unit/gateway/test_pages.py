@@ -9,6 +9,7 @@ from gateway import pages
 
 EVERY = [
     pages.not_running("JupyterLab is not running.", "http://server/mira/forecast"),
+    pages.starting("JupyterLab is starting.", "http://server/mira/forecast"),
     pages.forbidden("Your role does not open apps."),
     pages.not_found(),
     pages.server_away(),
