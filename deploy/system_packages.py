@@ -16,6 +16,7 @@ NEEDED = {
     "nft": ("nftables", "tests of apps that know a port only"),
     # The server itself lies outside PATH.
     "pg_createcluster": ("postgresql", "tests on PostgreSQL"),
+    "certutil": ("libnss3-tools", "tests in a browser by https"),
     "chromium": ("chromium", "tests in a browser"),
 }
 

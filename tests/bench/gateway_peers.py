@@ -91,7 +91,7 @@ def chp(app_port):
 
 def nginx(app_port):
     """Return plain NGINX, one worker, kept-alive upstream, no buffering, 64 KiB buffers."""
-    program = shutil.which("nginx") or str(_unpacked_nginx())
+    program = nginx_program()
     place = Path(tempfile.mkdtemp(prefix="aen-bench-nginx-"))
     port = free_port()
     (place / "nginx.conf").write_text(_NGINX.format(place=place, port=port, app=app_port))
@@ -100,6 +100,11 @@ def nginx(app_port):
         stderr=subprocess.DEVNULL,
     )
     return _waited(Peer(process, port, place))
+
+
+def nginx_program():
+    """Return the path of NGINX. Raises ``Absent``."""
+    return shutil.which("nginx") or str(_unpacked_nginx())
 
 
 def _unpacked_nginx():

@@ -1,11 +1,10 @@
-"""What the page of a running app tries against AEN's own pages, in the browser of its person."""
+"""What the page of a running app tries against AEN's own pages, in the browser of its person.
 
-import re
+The same with a name for each app, by https, is in ``production``.
+"""
 
-import httpx
 import pytest
-from running_site import Site
-from test_main_job import LAUNCH, Notebook, create_project, open_app
+from test_main_job import create_project, open_app
 
 pytestmark = [pytest.mark.browser, pytest.mark.row(12)]
 
@@ -61,30 +60,3 @@ def test_below_one_address_an_apps_page_gets_nothing_of_the_servers(visit, site)
     create_project(page, site, "hostile")
     attack(open_app(page, "JupyterLab"), site)
     assert still_signed_in(page, site)
-
-
-@pytest.fixture(scope="module")
-def named():
-    with Site(names=True) as running:
-        yield running
-
-
-def test_with_a_name_for_each_app_a_notebook_runs_and_gets_nothing_of_the_servers(visit_at, named):
-    """JupyterLab, its kernel and its WebSockets at a host of their own, without another sign-in."""
-    page = visit_at(named, "mira")
-    create_project(page, named, "hostile")
-    lab = open_app(page, "JupyterLab")
-    host = rf"lab--hostile--{named.person('mira')}\.localhost:{named.ports['gateway']}"
-    lab.wait_for_url(
-        re.compile(rf"^http://{host}/{named.person('mira')}/hostile/lab/"), timeout=LAUNCH
-    )
-    assert Notebook(lab).run("print(6 * 7)") == "42"
-    attack(lab, named)
-    assert still_signed_in(page, named)
-    token = named.token("mira", "apps")
-    answer = httpx.get(
-        lab.url.replace(re.sub(r"\\", "", host), f"127.0.0.1:{named.ports['gateway']}"),
-        headers={"Host": re.sub(r"\\", "", host), "Authorization": f"Bearer {token}"},
-        trust_env=False,
-    )
-    assert answer.status_code == 200

@@ -1,0 +1,22 @@
+"""A production site with NGINX in front, which has the certificates; the gateway carries all."""
+
+import pytest
+from fronts import BehindNginx
+from production import (  # noqa: F401
+    browser,
+    test_by_https_a_dashboard_computes,
+    test_by_https_a_notebook_runs_at_a_name_of_its_own,
+    test_by_https_a_token_of_the_persons_opens_the_app_for_a_script,
+    test_by_https_code_server_opens_a_file,
+    test_signing_out_and_a_lock_end_a_kernels_socket_in_the_open_page,
+)
+from test_optional_apps import choose
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def front():
+    with BehindNginx() as running:
+        choose(running, ["streamlit", "panel", "code-server"])
+        yield running
