@@ -1,4 +1,7 @@
-"""How many connections each address has open, counted only where it may matter."""
+"""How many connections each address has open, counted only where it may matter.
+
+Of IPv6, whose clients have 2^64 addresses each, a /64 network counts as one.
+"""
 
 import time
 from collections import Counter
@@ -32,17 +35,18 @@ class Crowd:
         """Count one more connection of ``address``; return whether it may have it."""
         if not self._most or not address or is_here(address):
             return True
-        self._came[address] += 1
-        if self._came[address] <= self._most and len(self._came) < 10_000:
+        client = neighbourhood(address)
+        self._came[client] += 1
+        if self._came[client] <= self._most and len(self._came) < 10_000:
             return True
         self._recount()
-        return self._came[address] <= self._most
+        return self._came[client] <= self._most
 
     def _recount(self) -> None:
         now = self._clock()
         if now - self._counted >= COUNT_SECONDS:
             self._counted = now
-            self._came = Counter(self._everyone())
+            self._came = Counter(map(neighbourhood, self._everyone()))
 
 
 def is_here(address: str) -> bool:

@@ -121,6 +121,15 @@ def test_an_address_has_its_connections_and_no_more_until_some_close(clock):
     assert crowd.admits("192.0.2.1")
 
 
+def test_a_network_of_ipv6_counts_as_one_address_for_connections_too(clock):
+    there = [f"2001:db8::{number}" for number in range(3)]  # with the one that comes
+    crowd = Crowd(2, lambda: there, clock)
+    assert crowd.admits(there[0]) and crowd.admits(there[1])
+    clock.now += 2
+    assert not crowd.admits(there[2])
+    assert crowd.admits("2001:db8:0:1::1")
+
+
 @pytest.mark.parametrize("here", ["127.0.0.1", "::1", "", "unix"])
 def test_a_proxy_on_this_host_may_have_any_number(clock, here):
     crowd = Crowd(1, lambda: [], clock)
