@@ -1,4 +1,7 @@
-"""One line for each request: when, who asked from where, what, how it went. No query, no token.
+"""One line for each request, in the combined log format that programs know, with milliseconds behind.
+
+Who asked from where, when, what, and how it went. No query, no token; what is not noted is a dash: how
+many bytes, from which page, with which browser.
 
 Requests are gathered, and made into lines and written a few times a second: to do it for each would
 cost more than the rest of a request's bookkeeping.
@@ -11,8 +14,6 @@ from typing import TextIO
 
 _FLUSH_SECONDS = 0.25
 _FLUSH_LINES = 200
-#: How durations below a second are written: to the millisecond.
-_SHORT = tuple(f"0.{milliseconds:03}" for milliseconds in range(1000))
 
 
 # When it ended, in seconds of Unix time, client, user, method and path, status, and how long it took.
@@ -56,10 +57,20 @@ def _lines(requests: list[_Request]) -> str:
     for ended, client, user, (method, raw_path), status, seconds in requests:
         if int(ended) != second:
             second = int(ended)
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+            stamp = _stamp(second)
         path = raw_path.decode("ascii", "backslashreplace")
         if '"' in path:
             path = path.replace('"', "%22")
-        took = _SHORT[int(seconds * 1000 + 0.5)] if seconds < 0.999 else f"{seconds:.3f}"
-        lines.append(f'{stamp} {client} {user or "-"} "{method} {path}" {status} {took}\n')
+        lines.append(
+            f'{client} - {user or "-"} [{stamp}] "{method} {path} HTTP/1.1" {status} - "-" "-"'
+            f" {int(seconds * 1000 + 0.5)}\n"
+        )
     return "".join(lines)
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _stamp(second: int) -> str:
+    at = time.gmtime(second)
+    return time.strftime(f"%d/{_MONTHS[at.tm_mon - 1]}/%Y:%H:%M:%S +0000", at)  # in no language

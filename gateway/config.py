@@ -1,5 +1,7 @@
 """The gateway's configuration, ``gateway.json``, as a typed structure."""
 
+import difflib
+import json
 import os
 import re
 import stat
@@ -103,7 +105,7 @@ def load(path: str | None = None) -> Config:
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_named(str(error))}") from error
     except msgspec.DecodeError as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from error
+        raise ConfigError(f"{path} is not JSON: {_where(data) or error}.") from error
     if config.tls is not None:
         read_secret(config.tls.key)
     try:
@@ -118,7 +120,39 @@ def load(path: str | None = None) -> Config:
 def _named(text: str) -> str:
     """Put the key first in msgspec's message, which has it last as ``- at `$.key```."""
     found = re.fullmatch(r"(.*) - at `\$\.(.*)`", text)
-    return f"{found[2]}: {found[1]}." if found else f"{text}."
+    place, said = (f"{found[2]}: ", found[1]) if found else ("", text)
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", said):
+        known = (_BELOW.get(found[2]) if found else Config) or Struct
+        nearest = difflib.get_close_matches(unknown[1], known.__struct_fields__, n=1)
+        mend = f"; did you mean {nearest[0]}?" if nearest else "."
+        return f"{place}unknown key {unknown[1]}{mend}"
+    if missing := re.fullmatch(r"Object missing required field `(.*)`", said):
+        return f"{place}the key {missing[1]} is missing."
+    if wrong := re.fullmatch(r"Expected `(.*)`, got `(.*)`", said):
+        return f"{place}must be {_words(wrong[1])}, not {_words(wrong[2])}."
+    return f"{place}{said}."
+
+
+#: What is said of a kind of value, for msgspec's words.
+_KINDS = {
+    "float": "a number", "int": "a number", "str": "text", "bool": "true or false",
+    "array": "a list", "object": "an object", "null": "null",
+}  # fmt: skip
+#: Keys that hold an object with keys of its own.
+_BELOW: dict[str, type[Struct]] = {"limits": Limits, "tls": Tls, "haproxy": Haproxy}
+
+
+def _words(kinds: str) -> str:
+    return " or ".join(_KINDS.get(kind, kind) for kind in kinds.split(" | "))
+
+
+def _where(data: bytes) -> str:
+    """Return what is wrong with text that is not JSON, with line and column."""
+    try:
+        json.loads(data)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def read_secret(path: str) -> str:

@@ -109,4 +109,7 @@ class Gateway:
         ]
         if self.plane is not None and self.plane.processes.cause:
             found.append(("HAProxy is not connected", self.plane.processes.cause))
+        if self.plane is not None and (near := self.plane.passed_over(self.tunnel.nodes.values())):
+            cause = f"haproxy.agent in gateway.json is not the address of a node here, {near}"
+            found.append(("HAProxy carries nothing", cause))
         return [f"{fact}: {cause}." if causes else f"{fact}." for fact, cause in found]

@@ -91,17 +91,55 @@ def process(app_connections: int) -> str:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     files = len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208 - names are all that is wanted
     gauges = {
-        "aen_gateway_tasks": len(asyncio.all_tasks()),
-        "aen_gateway_app_connections": app_connections,
-        "process_open_fds": files,
-        "process_max_fds": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        "process_resident_memory_bytes": pages * os.sysconf("SC_PAGE_SIZE"),
+        "aen_gateway_tasks": (len(asyncio.all_tasks()), "Tasks of the gateway's loop."),
+        "aen_gateway_app_connections": (app_connections, "Connections to apps."),
+        "process_open_fds": (files, "Open files and connections."),
+        "process_max_fds": (resource.getrlimit(resource.RLIMIT_NOFILE)[0], "As many may be open."),
+        "process_resident_memory_bytes": (pages * os.sysconf("SC_PAGE_SIZE"), "Memory in use."),
     }
-    lines = [f"# TYPE {name} gauge\n{name} {value}\n" for name, value in gauges.items()]
+    lines = [
+        f"# HELP {name} {told}\n# TYPE {name} gauge\n{name} {value}\n"
+        for name, (value, told) in gauges.items()
+    ]
     return "".join(lines)
 
 
+def links(*, server: bool, nodes: Iterable[tuple[str, bool]]) -> str:
+    """Return whether the wire to the server stands, and which nodes are reached, by their names."""
+    lines = [
+        *lines_of("server_up", "gauge", [("", int(server))]),
+        *lines_of("node_up", "gauge", [(_node(name), int(up)) for name, up in nodes]),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _node(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'{{node="{escaped}"}}'
+
+
 def lines_of(name: str, kind: str, values: Iterable[tuple[str, float]]) -> list[str]:
-    name = f"aen_gateway_{name}"
-    return [f"# TYPE {name} {kind}", *(f"{name}{labels} {value:g}" if isinstance(value, float)
-            else f"{name}{labels} {value}" for labels, value in values)]  # fmt: skip
+    told, name = _HELP[name], f"aen_gateway_{name}"
+    return [f"# HELP {name} {told}", f"# TYPE {name} {kind}",
+            *(f"{name}{labels} {value:g}" if isinstance(value, float)
+              else f"{name}{labels} {value}" for labels, value in values)]  # fmt: skip
+
+
+#: What each of them is, for whoever sees the name alone.
+_HELP = {
+    "requests_total": "Requests that ended, WebSockets among them, by way and status.",
+    "request_seconds": "How long requests took; WebSockets are not in it.",
+    "open_connections": "Answers under way and open WebSockets.",
+    "access_hits_total": "Requests decided from memory.",
+    "access_misses_total": "Requests that the server was asked about.",
+    "app_errors_total": "Requests answered 502, as their app was not reached or broke off.",
+    "app_bytes_total": "Bytes to and from apps.",
+    "refused_total": "Requests refused by a limit.",
+    "delayed_total": "Requests and pieces of streams that waited for others' turn.",
+    "server_up": "1 while the wire to the server stands.",
+    "node_up": "1 while the node is reached.",
+    "haproxy_requests_total": "Answers of apps by HAProxy, by the first digit of their status.",
+    "haproxy_open_connections": "Requests and WebSockets that HAProxy carries now.",
+    "haproxy_app_errors_total": "Connections to apps that HAProxy could not make.",
+    "haproxy_app_bytes_total": "Bytes to and from apps that HAProxy carried.",
+}

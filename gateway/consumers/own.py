@@ -28,7 +28,7 @@ from ..forwarding import (
     same_origin,
 )
 from ..gate import Scope, TurnedAway, plain_cookies
-from ..metrics import process
+from ..metrics import links, process
 from ..pages import Action, Page
 from ..protocol import AccessQuestion
 from ..signin import CALLBACK, SIGNOUT, ServerSilent, SignInError
@@ -48,6 +48,8 @@ class OwnConsumer(AsyncConsumer):
             return
         if scope["raw_path"] == b"/-/metrics" and _may_count(gateway, scope):
             text = gateway.metrics.text(gateway.access, gateway.pool.traffic(), gateway.limits)
+            nodes = [(node.address.name, node.up) for node in gateway.tunnel.nodes.values()]
+            text += links(server=gateway.tunnel.connected, nodes=nodes)
             text += process(gateway.pool.open_count)
             text += await gateway.plane.metrics() if gateway.plane is not None else ""
             await _send(send, 200, b"text/plain; version=0.0.4", text.encode())

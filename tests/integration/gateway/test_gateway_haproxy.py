@@ -400,7 +400,9 @@ def test_the_access_log_names_who_and_what_and_no_secret(site):
         client.get(opened.url + "page?token=secret", headers=opened.cookie)
     line = eventually(lambda: re.search(rf".*{opened.prefix}page.*", site.haproxy.log.read_text()))
     assert re.fullmatch(
-        rf'\S+Z 127.0.0.1 {opened.owner} "GET {opened.prefix}page" 200 \d+', line[0]
+        rf"127.0.0.1 - {opened.owner} \[\d\d/\w{{3}}/\d{{4}}:\d\d:\d\d:\d\d \+0000\] "
+        rf'"GET {opened.prefix}page HTTP/1.1" 200 \d+ "-" "-" \d+',
+        line[0],
     )
     assert "secret" not in site.haproxy.log.read_text()
 

@@ -69,8 +69,13 @@ def test_a_private_key_that_is_missing_or_open_stops_the_start(files):
     [
         ({"server": "ftp://x"}, "gateway.json: server: "),
         ({"public_url": "http://127.0.0.1:2/path"}, "gateway.json: public_url: "),
-        ({"server": None}, "missing required field `server`"),
-        ({"gatewayid": "x"}, "unknown field `gatewayid`"),
+        ({"server": None}, "the key server is missing"),
+        ({"gatewayid": "x"}, "unknown key gatewayid; did you mean gateway_id?"),
+        ({"grace": "long"}, "gateway.json: grace: must be a number, not text"),
+        (
+            {"limits": {"person_opn": 1}},
+            "limits: unknown key person_opn; did you mean person_open?",
+        ),
         ({"grace": -1}, "gateway.json: grace: "),
         ({"tls": {"certificate": "x"}}, "gateway.json: tls: "),
     ],

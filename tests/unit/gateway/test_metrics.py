@@ -2,7 +2,7 @@
 
 from gateway.access import Access
 from gateway.limits import Limits, Settings
-from gateway.metrics import Metrics, Traffic
+from gateway.metrics import Metrics, Traffic, links
 
 
 def text(metrics):
@@ -40,3 +40,16 @@ def test_answers_that_an_app_did_not_give_are_errors():
     metrics = Metrics()
     metrics.count("express", 502, 0.1)
     assert "aen_gateway_app_errors_total 1" in text(metrics)
+
+
+def test_what_the_gateway_reaches_is_told_by_name():
+    lines = links(server=True, nodes=[("north", True), ('odd"', False)]).splitlines()
+    assert "aen_gateway_server_up 1" in lines
+    assert 'aen_gateway_node_up{node="north"} 1' in lines
+    assert 'aen_gateway_node_up{node="odd\\""} 0' in lines
+
+
+def test_each_number_says_what_it_is():
+    lines = text(Metrics())
+    named = {line.split()[2] for line in lines if line.startswith("# TYPE ")}
+    assert named == {line.split()[2] for line in lines if line.startswith("# HELP ")}
