@@ -12,6 +12,7 @@ from .config import Config, read_secret
 from .entry import Entry
 from .gate import Gate
 from .haproxy.plane import Plane
+from .lasting import Lasting
 from .limits import Door, Limits
 from .metrics import Metrics
 from .nodes import NodeDown, NodeRefused, plain_client
@@ -20,6 +21,8 @@ from .tunnel import Tunnel
 from .upstream import Pool
 
 _SWEEP_SECONDS = 10.0
+#: Seconds after which a request is watched for a client that goes away; most are done before.
+WATCH_AFTER = 0.05
 
 
 class Gateway:
@@ -40,6 +43,7 @@ class Gateway:
         self.door: Door | None = None
         self.entry = Entry(config)
         self.gate = Gate(config, self.access, self.signin, self.entry, self.limits)
+        self.lasting = Lasting(WATCH_AFTER)
         self.metrics = Metrics()
         self.pool = Pool()
         self.plane: Plane | None = None

@@ -28,6 +28,7 @@ from .forwarding import (
     same_origin,
     split_query,
 )
+from .forwarding.request import KEPT, KEPT_BYTES
 from .forwarding.sender import UNIX
 from .limits import Limits, Over
 from .owncookies import SignInLoop
@@ -108,6 +109,7 @@ class Gate:
         self._proxies = Proxies((*config.trusted_proxies, *ours))
         self.trusts = self._proxies.trusts
         self._place_of = Hosts(config.public_url, config.names).place
+        self._recent: dict[tuple[Sent, str], Passed] = {}
         #: Told of what came by HAProxy and may pass.
         self.on_admitted: Callable[[Admitted], None] | None = None
 
@@ -145,12 +147,31 @@ class Gate:
             sent = read_fields(scope["headers"])
         except BadRequest as error:
             raise TurnedAway(pages.bad_request(str(error))) from error
+        again = self._again(scope, sent)
+        if again is not None:
+            return again
         sender = self.sender(scope, sent)
         place = self.place(sender)
         path = self._path(scope, place)
         question = self._question(scope, path, sent, place)
         grant = self._access.known(question) or await self._asked(scope, sender, path, question)
         return self._admitted(scope, Admitted(path, sent, sender, question, grant))
+
+    def _again(self, scope: Scope, sent: Sent) -> Admitted | None:
+        """Return what is remembered of a client's requests with these very fields, as most are."""
+        if scope["type"] != "http" or sent.size > KEPT_BYTES:
+            return None
+        client = scope["client"]
+        key = sent, client[0] if client else ""
+        last = self._recent.pop(key, None)
+        if last is None or not self.passes_again(last, scope["method"], scope["raw_path"], sent):
+            last = self.remembered(scope, sent)
+            if last is None:
+                return None
+        self._recent[key] = last
+        if len(self._recent) > KEPT:
+            del self._recent[next(iter(self._recent))]
+        return last.admitted
 
     def passes_again(self, last: Passed, method: str, raw_path: bytes, sent: Sent) -> bool:
         """Return whether a request passes by what the one before it on its connection passed by.

@@ -13,7 +13,6 @@ from ..forwarding import (
     BadRequest,
     Framing,
     chunk,
-    framing_of,
     head_to_app,
     header,
     is_repeatable,
@@ -24,8 +23,8 @@ from .passage import ClientGone, Passage, Receive, Send
 
 log = logging.getLogger("gateway.http")
 
-#: Seconds after which we listen for a client that goes away; most responses are done before.
-WATCH_AFTER = 0.05
+
+_NO_BODY = Framing("none")
 
 
 class _Stale(Exception):
@@ -69,20 +68,23 @@ class _Exchange(Passage):
         self._receive = receive
         self._send = send
         self._status = 0
-        self._framing = Framing("none")
+        self._framing = _NO_BODY
         self._first = b""
         self._more = False
         self._rest: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Carry the request; raises what the consumer answers with a page."""
         admitted = await self.admit()
         access = self.gateway.access
         access.hold(admitted.question, admitted.grant, self)
+        turns = self.gateway.limits.turns
         try:
-            await self._begin_body()
-            await self.gateway.limits.turns.mine(self.user)
+            self._framing = admitted.sent.framing
+            if self._framing.kind != "none":
+                await self._begin_body()
+            if not turns.take(self.user):
+                await turns.mine(self.user)
             try:
                 await self._attempt(admitted, again=False)
             except _Stale:
@@ -92,11 +94,7 @@ class _Exchange(Passage):
 
     async def _begin_body(self) -> None:
         """Take the first part of the body. Only here, after admission, goes a 100 Continue out."""
-        headers = self.scope["headers"]
-        self._framing = framing_of(headers)
-        if self._framing.kind == "none":
-            return
-        if header(headers, b"upgrade"):
+        if header(self.scope["headers"], b"upgrade"):
             raise BadRequest("A request that asks for another protocol cannot have a body.")
         message = await self._receive()
         if message["type"] == "http.disconnect":
@@ -142,17 +140,13 @@ class _Exchange(Passage):
         if self._more:
             self._start_watching(stream)
         else:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(WATCH_AFTER, self._start_watching, stream)
+            self.gateway.lasting.add(self, lambda: self._start_watching(stream))
 
     def _start_watching(self, stream: Splice) -> None:
-        self._timer = None
         self._rest = asyncio.create_task(self._pump(stream))
 
     def _stop_watching(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.gateway.lasting.done(self)
         if self._rest is not None:
             self._rest.cancel()
             self._rest = None

@@ -139,7 +139,7 @@ class Connection(HttpToolsProtocol):
         if exchange is not None:
             exchange.client_lost()
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()
+        self._end_wait()
         self._end_head()
         self.body_came()
 
@@ -156,20 +156,19 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        # What comes behind a body are trailers. Uvicorn puts them among the header fields, where a
-        # proxy in front of us has not seen to them, and where they would be believed.
-        if self._head_bytes >= 0:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         self._end_head()
         self._no_body = 0
         check_target(self.url, header(self.headers, b"host"))
         # Uvicorn would wait for the body of such a request and then answer nothing, for good.
-        if self._should_upgrade() and framing_of(self.headers).fields:
+        upgrade = self.parser.should_upgrade() and self._should_upgrade()
+        if upgrade and framing_of(self.headers).fields:
             raise BadRequest("A WebSocket's handshake has no body.")
         super().on_headers_complete()
+        if not upgrade:
+            # What comes behind a body are trailers. Uvicorn would put them among the header fields,
+            # where a proxy in front of us has not seen to them, and where they would be believed.
+            self.headers = []
 
     def on_body(self, body: bytes) -> None:
         self._no_body = 0
@@ -265,15 +264,32 @@ class Connection(HttpToolsProtocol):
         if last or self.transport.is_closing():
             self.transport.close()
             return
-        self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._wait_for_request()
+        self._rest()
         if self._paused:
             held = self._take_held()
             if held:
                 self.data_received(held)
 
     # One timer for many requests: to set one anew for each would cost more than all else here.
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Leave the timer, which uvicorn sets anew for each request, as it is."""
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, as uvicorn does, but for its timer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._wait_for_request()
 
     def _wait_for_request(self, seconds: float | None = None) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(
@@ -282,7 +298,7 @@ class Connection(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         self.timeout_keep_alive_task = None
-        if self._exchange is not None:
+        if self._exchange is not None or self._with_uvicorn():
             return
         left = self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:
@@ -290,9 +306,18 @@ class Connection(HttpToolsProtocol):
         elif not self.transport.is_closing():
             self.transport.close()
 
+    def _end_wait(self) -> None:
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+
+    def handle_websocket_upgrade(self) -> None:
+        self._end_wait()
+        super().handle_websocket_upgrade()
+
     def leave(self) -> bytes:
         """Give the transport to another protocol; returns what had come and was not used."""
         self._exchange = None
         self.connections.discard(self)
-        self._unset_keepalive_if_required()
+        self._end_wait()
         return self._held

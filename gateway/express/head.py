@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from ..forwarding import BadRequest, Header, Sent, framing_of, header, plain_fields, read_fields
+from ..forwarding import BadRequest, Header, Sent, header, plain_fields, read_fields
 
 _FIRST = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$-~]*) HTTP/1\.1\r\n")
 SWITCH: tuple[Header, ...] = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"))
@@ -69,9 +69,10 @@ def _read_block(block: bytes) -> Fields | None:
     if headers is None:
         return None
     try:
-        sent, framing = read_fields(headers), framing_of(headers)
+        sent = read_fields(headers)
     except BadRequest:
         return None
+    framing = sent.framing
     if not sent.host or framing.kind == "chunked" or header(headers, b"expect"):
         return None
     wanted = _upgrade(headers)

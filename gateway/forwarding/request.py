@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from .cookies import Cookies, cookies_of
 from .fields import bearer_of, check_headers, forwarded_fields, header, is_foreign, to_app
-from .framing import serialize_head
+from .framing import Framing, framing_of, serialize_head
 from .sender import Said, Sender, said_of
 from .types import Header, Headers
 
@@ -34,10 +34,11 @@ class Sent(Struct, frozen=True, eq=False):
     origin: bytes
     foreign: bool
     said: Said
+    framing: Framing
 
 
 def read_fields(headers: Headers) -> Sent:
-    """Return what the fields say; raises ``BadRequest`` without one ``Host`` field."""
+    """Return what the fields say; raises ``BadRequest`` if they are not clear."""
     size = sum([len(name) + len(value) for name, value in headers])
     return (_kept_fields if size <= KEPT_BYTES else _read_fields)(tuple(headers))
 
@@ -54,6 +55,7 @@ def _read_fields(fields: tuple[Header, ...]) -> Sent:
         header(headers, b"origin"),
         is_foreign(headers),
         said_of(headers),
+        framing_of(headers),
     )
 
 

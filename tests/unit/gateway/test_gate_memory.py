@@ -8,7 +8,7 @@ from gateway.access import Access
 from gateway.config import Config
 from gateway.entry import Entry
 from gateway.forwarding import read_fields
-from gateway.gate import Gate
+from gateway.gate import Gate, TurnedAway
 from gateway.limits import Limits, Settings
 from gateway.limits.limits import BURST_SECONDS
 from gateway.protocol import AccessAnswer, AccessQuestion, Grant, Revoke
@@ -123,3 +123,27 @@ def test_other_fields_are_read_anew(passes):
 
 def test_a_persons_rate_counts_these_requests_too(passes):
     assert [passes() for _ in range(3)] == [(True, True), (True, True), (False, False)]
+
+
+def test_another_connection_of_the_same_client_passes_by_the_same(gate, access):
+    first = asyncio.run(gate.admit(scope() | {"http_version": "1.1"}))
+    again = asyncio.run(gate.admit(scope(b"/mira/work/lab/api") | {"http_version": "1.1"}))
+    assert again is first
+    access.revoke(Revoke("app_id", first.grant.app_id))
+    asked = access.misses
+    asyncio.run(gate.admit(scope() | {"http_version": "1.1"}))
+    assert access.misses == asked + 1
+
+
+def test_another_client_is_not_taken_for_the_one_before(gate):
+    one = asyncio.run(gate.admit(scope() | {"http_version": "1.1"}))
+    other = asyncio.run(gate.admit(scope() | {"http_version": "1.1", "client": ("127.0.0.2", 5)}))
+    assert (one.sender.client, other.sender.client) == ("127.0.0.1", "127.0.0.2")
+
+
+def test_a_websocket_of_another_site_is_refused_though_the_page_just_passed(gate):
+    foreign = [*FIELDS, (b"origin", b"https://foreign.example")]
+    page = scope() | {"http_version": "1.1", "headers": foreign}
+    asyncio.run(gate.admit(page))
+    with pytest.raises(TurnedAway):
+        asyncio.run(gate.admit(page | {"type": "websocket"}))
