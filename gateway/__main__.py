@@ -12,10 +12,10 @@ import sys
 import uvicorn
 
 from .config import ConfigError, load, read_secret
-from .consumers.websocket import MAX_MESSAGE
 from .express import Connection
 from .haproxy.listening import Server
 from .limits.host import raise_open_files
+from .sockets import SocketProtocol
 
 
 def main() -> int:
@@ -38,8 +38,8 @@ def main() -> int:
         port=int(os.environ.get("AEN_GATEWAY_PORT", "8089")),
         loop="uvloop",
         http=Connection,
-        ws="websockets-sansio",
-        ws_max_size=MAX_MESSAGE,
+        ws=SocketProtocol,
+        ws_max_size=config.limits.message_bytes or sys.maxsize,
         ws_per_message_deflate=False,
         proxy_headers=False,
         server_header=False,

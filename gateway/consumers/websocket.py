@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
 from collections.abc import Sequence
 
 from channels.consumer import AsyncConsumer
 from websockets.client import ClientProtocol
-from websockets.exceptions import ProtocolError
+from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
@@ -19,16 +20,16 @@ from ..answers import own_answer
 from ..core import Gateway
 from ..forwarding import Headers, forwarded_fields, to_app_websocket, to_client
 from ..gate import Admitted, Scope, TurnedAway
+from ..messages import message_frame, too_large, whole_message
 from ..upstream import AppUnreachable, Splice
 from .passage import ClientGone, Passage, Receive, Send
 
 log = logging.getLogger("gateway.websocket")
 
-#: Largest message in bytes, either way.
-MAX_MESSAGE = 256 * 1024 * 1024
 #: Seconds that the app has to answer a close.
 CLOSE_PATIENCE = 2.0
-REVOKED, APP_LOST = 3003, 1014  # registered: "forbidden", "bad gateway"
+# Registered: "forbidden", "bad gateway", "message too big".
+REVOKED, APP_LOST, TOO_LARGE = 3003, 1014, 1009
 _NOT_SENT = frozenset((1005, 1006, 1015))  # codes that only exist in memory
 _NOWHERE = WebSocketURI(False, "app", 80, "/", "")
 _HANDSHAKE_FIELDS = frozenset(
@@ -72,7 +73,10 @@ class _Socket(Passage):
         self._status = 0
         self._client_code: int | None = None
         subprotocols = scope["subprotocols"] or None
-        self._app = ClientProtocol(_NOWHERE, subprotocols=subprotocols, max_size=MAX_MESSAGE)
+        self._largest = gateway.limits.settings.message_bytes
+        self._app = ClientProtocol(
+            _NOWHERE, subprotocols=subprotocols, max_size=self._largest or None
+        )
         self._early: Sequence[object] = ()
         self._parts: list[bytes] = []
         self._text = False
@@ -174,15 +178,24 @@ class _Socket(Passage):
         """Pass what the app sends to the client, until either ends."""
         for event in self._early:
             await self._to_client(event)
+        turns = self.gateway.limits.turns
         while data := await stream.read():
-            self._app.receive_data(data)
-            for event in self._app.events_received():
-                await self._to_client(event)
-            self._flush(stream)
-            if self._app.close_rcvd is not None or self._app.parser_exc is not None:
+            message = whole_message(self._app, data, masked=False)
+            if message is not None:
+                await self._send_message(message)
+            elif not await self._parse(data, stream):
                 return
-            await stream.drain()
-            await self.gateway.limits.turns.mine(self.user)
+            if not turns.take(self.user):
+                await turns.mine(self.user)
+
+    async def _parse(self, data: bytes, stream: Splice) -> bool:
+        """Have the library read what is not a message and no more; returns whether it goes on."""
+        self._app.receive_data(data)
+        for event in self._app.events_received():
+            await self._to_client(event)
+        self._flush(stream)
+        await stream.drain()
+        return self._app.close_rcvd is None and self._app.parser_exc is None
 
     async def _to_client(self, event: object) -> None:
         if not isinstance(event, Frame) or event.opcode in (
@@ -197,21 +210,19 @@ class _Socket(Passage):
                 return
         data = b"".join(self._parts) if self._parts else bytes(event.data)
         self._parts.clear()
-        await self._send_message(data)
-
-    async def _send_message(self, data: bytes) -> None:
-        if not self._text:
-            await self._send({"type": "websocket.send", "bytes": data})
-            return
         try:
-            text = data.decode()
+            await self._send_message(data.decode() if self._text else data)
         except UnicodeDecodeError:
             self._app.fail(1007, "not UTF-8")
             raise AppUnreachable("The app sent text that is not UTF-8.") from None
-        await self._send({"type": "websocket.send", "text": text})
+
+    async def _send_message(self, message: bytes | str) -> None:
+        kind = "text" if isinstance(message, str) else "bytes"
+        await self._send({"type": "websocket.send", kind: message})
 
     async def _upwards(self, stream: Splice) -> None:
         """Pass what the client sends to the app, until the client closes."""
+        turns = self.gateway.limits.turns
         while True:
             message = await self._receive()
             if self._app.state is not OPEN:
@@ -220,13 +231,12 @@ class _Socket(Passage):
                 self._client_closed(message, stream)
                 return
             text = message.get("text")
-            if text is not None:
-                self._app.send_text(text.encode())
-            else:
-                self._app.send_binary(message["bytes"])
-            self._flush(stream)
-            await stream.drain()
-            await self.gateway.limits.turns.mine(self.user)
+            data = message["bytes"] if text is None else text
+            stream.write(message_frame(data, secrets.token_bytes(4)))
+            if stream.full:
+                await stream.drain()
+            if not turns.take(self.user):
+                await turns.mine(self.user)
 
     def _client_closed(self, message: dict[str, object], stream: Splice) -> None:
         code = message.get("code", 1005)
@@ -251,6 +261,9 @@ class _Socket(Passage):
     async def _close_client(self) -> None:
         self.finished = True
         if self._client_code is not None:
+            return
+        if isinstance(self._app.parser_exc, PayloadTooBig):
+            await self._close(TOO_LARGE, too_large(self._largest))
             return
         received = self._app.close_rcvd
         code = received.code if received else APP_LOST

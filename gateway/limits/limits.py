@@ -34,6 +34,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     #: An upload must bring ``upload_bytes`` in each ``upload_seconds``.
     upload_seconds: Seconds = 60.0
     upload_bytes: Count = 1024
+    #: Bytes of a WebSocket's message that the consumers carry, which hold it as a whole.
+    message_bytes: Count = 256 * 1024 * 1024
     #: Seconds for which a browser may take nothing of what is sent to it.
     reader_seconds: Seconds = 300.0
 

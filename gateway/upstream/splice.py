@@ -134,9 +134,14 @@ class Splice(asyncio.Protocol):
             self.traffic.sent += len(data)
             self._transport.write(data)  # type: ignore[union-attr]
 
+    @property
+    def full(self) -> bool:
+        """Whether the app has not taken most of what was written."""
+        return self._write_paused and not self.ended
+
     async def drain(self) -> None:
         """Wait until the app has taken most of what was written."""
-        if self._write_paused and not self.ended:
+        if self.full:
             waiter = self._loop.create_future()
             self._writers.append(waiter)
             await waiter

@@ -5,6 +5,7 @@ says so.
 """
 
 import socket
+import threading
 
 import pytest
 from gateway_fakes import eventually
@@ -269,6 +270,41 @@ def test_revocation_ends_hundreds_at_once(talk):
         browser.sock.shutdown(socket.SHUT_WR)
     for app in apps:
         app.hears_end()
+
+
+# --- large messages ------------------------------------------------------------------------------
+
+LARGE = 100 * 1024 * 1024
+GROWS = 16 * 1024 * 1024
+
+
+@pytest.mark.parametrize("masked", [True, False], ids=["up", "down"])
+def test_a_message_of_100_mb_passes(talk, masked):
+    """On its way as bytes nothing of it is kept; the consumers hold a whole message, as ASGI has it."""
+    app = opened(talk)
+    source, target = (talk.browser, app) if masked else (app, talk.browser)
+    before = talk.site.resident()
+    head = bytes((0x82, 127 | (0x80 if masked else 0))) + LARGE.to_bytes(8)
+    sending = threading.Thread(target=source.says, args=(head + MASK * masked + bytes(LARGE),))
+    sending.start()
+    try:
+        assert target.hears_bytes(10) == head
+        mask = target.hears_bytes(4) if masked else MASK
+        grown = passed(target, mask, lambda: talk.site.resident() - before)
+    finally:
+        target.sock.shutdown(socket.SHUT_RDWR)
+        sending.join(30)
+    if talk.site.way in ("express", "haproxy"):
+        assert grown < GROWS
+
+
+def passed(end, mask, grown):
+    """Hear so many bytes that are zeros without their mask; return how large the proxy was at most."""
+    most, wanted = 0, mask * (1024 * 1024 // len(mask))
+    for _ in range(LARGE // len(wanted)):
+        end.hears(wanted)
+        most = max(most, grown())
+    return most
 
 
 # --- back-pressure -------------------------------------------------------------------------------

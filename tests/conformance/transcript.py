@@ -23,8 +23,10 @@ class End:
 
     def hears(self, wanted: bytes) -> None:
         """The next bytes are these."""
-        while len(self._read) < len(wanted) and (more := self.sock.recv(65536)):
-            self._read += more
+        read = bytearray(self._read)
+        while len(read) < len(wanted) and (more := self.sock.recv(65536)):
+            read += more
+        self._read = bytes(read)
         assert self._read[: len(wanted)] == wanted, self._read[:500]
         self._read = self._read[len(wanted) :]
 

@@ -138,4 +138,6 @@ class App:
                 code, _, reason = text.removeprefix("close ").partition(" ")
                 await send({"type": "websocket.close", "code": int(code), "reason": reason})
                 return
-            await send({"type": "websocket.send", "text": text, "bytes": message.get("bytes")})
+            data = b"x" * 100_001 if text == "large" else message.get("bytes")
+            text = None if text == "large" else text
+            await send({"type": "websocket.send", "text": text, "bytes": data})

@@ -214,6 +214,46 @@ def test_a_client_that_does_not_read_makes_the_app_wait(site, opened):
         assert site.resident() - before < 32 * 1024 * 1024
 
 
+@pytest.fixture(scope="module")
+def narrow(site):
+    """A gateway that carries messages of at most 100,000 bytes, as the consumers do."""
+    gateway = site.another_gateway(express=False, limits={"message_bytes": 100_000})
+    yield gateway
+    gateway.stop()
+
+
+@contextlib.contextmanager
+def joined_at(gateway, opened):
+    url = gateway.url.replace("http", "ws", 1) + opened.prefix + "socket"
+    options = {"proxy": None, "compression": None, "max_size": LIMIT}
+    with connect(url, additional_headers=opened.cookie, origin=gateway.url, **options) as ws:
+        yield ws
+
+
+@pytest.mark.parametrize("pieces", [1, 4])
+def test_a_message_over_the_limit_is_told_which(narrow, opened, pieces):
+    with joined_at(narrow, opened) as ws:
+        ws.send(b"x" * 100_000)
+        assert len(ws.recv(timeout=15)) == 100_000
+        message = b"x" * 100_001
+        ws.send(message if pieces == 1 else [message[start::pieces] for start in range(pieces)])
+        with pytest.raises(ConnectionClosed):
+            ws.recv(timeout=15)
+        assert ws.close_code == 1009
+        assert "100,000 bytes" in ws.close_reason
+        assert "message_bytes" in ws.close_reason
+    assert eventually(lambda: opened.app.closed) == [1009]
+
+
+def test_a_message_of_an_app_over_the_limit_is_told_of_too(narrow, opened):
+    with joined_at(narrow, opened) as ws:
+        ws.send("large")
+        with pytest.raises(ConnectionClosed):
+            ws.recv(timeout=15)
+        assert (ws.close_code, "message_bytes" in ws.close_reason) == (1009, True)
+    assert eventually(lambda: opened.app.closed) == [1009]
+
+
 @pytest.mark.parametrize("field", ["session", "user", "app_id"])
 @pytest.mark.row(2)
 def test_revocation_closes_the_websocket_and_keeps_out(site, opened, field):
