@@ -236,8 +236,9 @@ def test_a_message_over_the_limit_is_told_which(narrow, opened, pieces):
         ws.send(b"x" * 100_000)
         assert len(ws.recv(timeout=15)) == 100_000
         message = b"x" * 100_001
-        ws.send(message if pieces == 1 else [message[start::pieces] for start in range(pieces)])
+        parts = [message[start::pieces] for start in range(pieces)]
         with pytest.raises(ConnectionClosed):
+            ws.send(message if pieces == 1 else parts)
             ws.recv(timeout=15)
         assert ws.close_code == 1009
         assert "100,000 bytes" in ws.close_reason
