@@ -16,7 +16,8 @@ HOSTS = {
     "compute": ("compute",),
 }
 _UVICORN = (
-    *("--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio"),
+    *("--loop", "uvloop", "--http", "aen_site.protocol:Protocol"),
+    *("--ws", "websockets-sansio"),
     # Open sockets are cut after this many seconds, so that a restart takes no longer.
     *("--timeout-graceful-shutdown", "2"),
     *("--no-proxy-headers", "--no-server-header", "--no-access-log"),

@@ -84,7 +84,8 @@ class OwnSite:
     def serve(self):
         """Start the server as it is served, and return its process once it answers."""
         process = self.start("-m", "uvicorn", "aen_site.asgi:application", "--host", "127.0.0.1",
-                             "--port", str(self.port), "--loop", "uvloop", "--http", "httptools",
+                             "--port", str(self.port), "--loop", "uvloop",
+                             "--http", "aen_site.protocol:Protocol",
                              "--ws", "websockets-sansio", "--no-access-log")  # fmt: skip
         until(lambda: process.poll() is not None or self.get("/static/none"), "the server")
         assert process.poll() is None, self.log()
