@@ -126,7 +126,7 @@ class Exchange:
                 head.fields.sent, passed.admitted.sender, stream.inject, head.fields.own
             )
             passed.inject = stream.inject
-        if not stream.strip and not may_hold_token(head.query):
+        if not stream.strip and not (head.query and may_hold_token(head.query)):
             return head.first + passed.fields
         strip = stream.stripped(passed.admitted.path.prefix)
         target = target_of(head.path, head.query, strip)
