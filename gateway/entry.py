@@ -92,7 +92,12 @@ class Entry:
         if pending is None or pending["label"] != host_label or pending["state"] != state:
             raise SignInError("This browser did not begin to open the app, or took too long.")
         given = challenge(pending["verifier"])
-        if code is None or (code.label, code.challenge) != (host_label, given):
+        if code is None:
+            again = self._cookies.once_more(cookies)
+            used = self._cookies.set(_name(state), "", 0, ENTERED)
+            message = "The sign-in took too long."
+            raise SignInError(message, pending["next"], [used, *again] if again else None)
+        if (code.label, code.challenge) != (host_label, given):
             raise SignInError("The sign-in took too long.", pending["next"])
         return pending["next"], [
             self._cookies.set(SESSION_COOKIE, seal(code.session, host_label), None),

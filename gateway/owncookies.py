@@ -49,6 +49,14 @@ class OwnCookies:
         """Note that a sign-in is finished."""
         return [self.set(_ROUNDS, "0", LOOP_SECONDS)] if self._rounds(cookies) is None else []
 
+    def once_more(self, cookies: dict[str, str]) -> list[Header]:
+        """Return the fields that let a sign-in begin anew by itself; none if it just did.
+
+        Nothing is wrong with a person whose code is not known any more: the process that gave it,
+        or had it exchanged, was restarted, or they took long.
+        """
+        return [] if self._rounds(cookies) else [self.set(_ROUNDS, "1", LOOP_SECONDS)]
+
     def forget_rounds(self) -> Header:
         return self.set(_ROUNDS, "", 0)
 

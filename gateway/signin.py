@@ -35,11 +35,15 @@ _SALT = "gateway.signin"
 
 
 class SignInError(Exception):
-    """The sign-in cannot be finished; ``str()`` is a sentence for the person."""
+    """The sign-in cannot be finished; ``str()`` is a sentence for the person.
 
-    def __init__(self, message: str, next_path: str = "/") -> None:
+    ``again``: the fields with which the browser is to be sent to ``next_path``, to begin anew.
+    """
+
+    def __init__(self, message: str, next_path: str = "/", again: Headers | None = None) -> None:
         super().__init__(message)
         self.next_path = next_path
+        self.again = again
 
 
 class ServerSilent(Exception):
@@ -103,14 +107,20 @@ class SignIn:
         next_path = local_path(pending["next"])
         if "code" not in query:
             raise SignInError(_denied(query.get("error", "")), next_path)
-        token = await self._exchange(query["code"], pending["verifier"], next_path)
+        used = self._cookies.set(_pending_name(pending["state"]), "", 0, CALLBACK)
+        again = self._cookies.once_more(cookies)
+        token = await self._exchange(
+            query["code"], pending["verifier"], next_path, [used, *again] if again else None
+        )
         return next_path, [
             self._cookies.set(SESSION_COOKIE, token.access_token, token.expires_in),
-            self._cookies.set(_pending_name(pending["state"]), "", 0, CALLBACK),
+            used,
             *self._cookies.end_round(cookies),
         ]
 
-    async def _exchange(self, code: str, verifier: str, next_path: str) -> Token:
+    async def _exchange(
+        self, code: str, verifier: str, next_path: str, again: Headers | None
+    ) -> Token:
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -127,7 +137,9 @@ class SignIn:
             token = msgspec.json.decode(answer.content, type=Token)
         except (msgspec.DecodeError, ValueError):
             raise SignInError(
-                "The server did not accept the sign-in; it may have taken too long.", next_path
+                "The server did not accept the sign-in; it may have taken too long.",
+                next_path,
+                again,
             ) from None
         if answer.status_code != 200 or not _fits_a_cookie(token.access_token):
             raise SignInError("The server did not accept the sign-in.", next_path)

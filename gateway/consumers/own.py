@@ -131,6 +131,8 @@ async def _callback(gateway: Gateway, visit: _Visit) -> TurnedAway:
         location, fields = await gateway.signin.finish(visit.query, visit.cookies)
     except SignInError as error:
         gateway.limits.turned_away(visit.sender.client)
+        if error.again is not None:
+            return TurnedAway(location=error.next_path, fields=error.again)
         return TurnedAway(pages.sign_in_failed(str(error), _again(gateway, error.next_path)))
     except ServerSilent:
         return TurnedAway(pages.server_away())
@@ -173,6 +175,8 @@ def _entered(gateway: Gateway, visit: _Visit) -> TurnedAway:
     try:
         location, fields = gateway.entry.finish(query, visit.cookies, visit.place.label)
     except SignInError as error:
+        if error.again is not None:
+            return TurnedAway(location=error.next_path, fields=error.again)
         return TurnedAway(location=f"{ENTERED}?{urlencode({'next': error.next_path})}")
     return TurnedAway(location=location, fields=fields)
 

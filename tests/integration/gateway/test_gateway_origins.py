@@ -136,6 +136,30 @@ def test_a_code_works_once(opened, tab):
     assert "aen_gateway=" not in str(tab.get(address).headers)
 
 
+def test_a_person_amid_a_sign_in_is_led_through_a_restart_of_the_gateway(own_site):
+    """Codes on their way are in the memory of the process that is gone."""
+    site = own_site(origins=True)
+    opened = site.open_app()
+    site.server.person = opened.owner
+    with browser() as tab:
+        address = code_for(tab, opened)
+        site.stop_gateway(kill=True)
+        site.start_gateway()
+        way, answer = steps(tab, address)
+        assert (answer.status_code, str(answer.url)) == (200, opened.url)
+        assert [urlsplit(one).path for one in way] == [
+            "/-/entered", opened.prefix, "/-/enter", "/-/entered",
+        ]  # fmt: skip
+
+
+def test_codes_that_are_lost_again_and_again_end_in_a_page(opened, tab):
+    lost = [tab.get(code_for(tab, opened).replace("code=", "code=x")) for _ in range(2)]
+    assert [one.status_code for one in lost] == [302, 302]
+    assert lost[0].headers["location"] == opened.prefix
+    page = tab.get(lost[1].url.join(lost[1].headers["location"]))
+    assert (page.status_code, "The sign-in did not finish" in page.text) == (400, True)
+
+
 @pytest.mark.row(1)
 def test_a_code_works_in_the_browser_alone_that_began(opened, tab):
     """Whoever reads it in some log or history has nothing: no page is ever at its address."""

@@ -74,11 +74,24 @@ def test_a_callback_works_once(site, opened, browser):
     assert browser.get(address).status_code == 400
 
 
-def test_a_code_that_the_server_does_not_know_gives_a_page(site, opened, browser):
+def with_a_lost_code(site, opened, browser):
     location = browser.get(opened.url).headers["location"]
     query, _ = site.server.authorize(location, opened.owner)
     site.server.codes.clear()
-    answer = browser.get(f"{site.url}/-/callback?{query}")
+    return browser.get(f"{site.url}/-/callback?{query}")
+
+
+def test_a_code_that_the_server_does_not_know_is_asked_for_anew(site, opened, browser):
+    """As when the gateway was ended after it had used the code, and the page is loaded again."""
+    answer = with_a_lost_code(site, opened, browser)
+    assert (answer.status_code, answer.headers["location"]) == (302, opened.prefix)
+    back = sign_in(site, browser, opened)
+    assert browser.get(site.url + back.headers["location"]).status_code == 200
+
+
+def test_a_second_such_code_gives_a_page(site, opened, browser):
+    with_a_lost_code(site, opened, browser)
+    answer = with_a_lost_code(site, opened, browser)
     assert answer.status_code == 400
     assert f'href="{opened.prefix}"' in answer.text
 
