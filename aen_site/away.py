@@ -20,6 +20,9 @@ def broken(request: HttpRequest) -> HttpResponse:
     """Answer where something broke (``handler500``)."""
     if not isinstance(sys.exc_info()[1], AWAY):
         return server_error(request)
+    from datacenters import gateways  # the settings of logging name this file, before any model
+
+    gateways.ask_later()  # else the page's headers would wait for the database once more
     page = loader.get_template("503.html").render()
     return HttpResponse(page, status=503, headers={"Retry-After": RETRY_AFTER})
 

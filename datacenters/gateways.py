@@ -26,6 +26,13 @@ def of_request(request: HttpRequest) -> Gateway | None:
     return by_credential(request.headers.get("Authorization", ""))
 
 
+def ask_later() -> None:
+    """Don't ask for the addresses again at once: the database was just found away, after a wait."""
+    global _known  # noqa: PLW0603
+    until, urls = _known
+    _known = (max(until, time.monotonic() + 2), urls)
+
+
 def public_urls() -> list[str]:
     """Return the addresses of all gateways, as of at most ten seconds ago: every page asks.
 
@@ -38,7 +45,7 @@ def public_urls() -> list[str]:
         try:
             given = set(Gateway.objects.values_list("url", flat=True))
         except AWAY:
-            _known = (time.monotonic() + 2, urls)
+            ask_later()
         else:
             urls = sorted(given | {own_address(url) for url in given})
             _known = (time.monotonic() + 10, urls)

@@ -4,6 +4,7 @@
 in the worker: it ends what nobody reports on any more.
 """
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
@@ -25,6 +26,10 @@ from .specs import spec
 RESEND = timedelta(seconds=5)
 #: A start whose node can't be reached is given up after this time.
 UNREACHABLE = timedelta(seconds=15)
+#: Seconds after the database was away in which nothing is given up: gateways have to come back first.
+COMING_BACK = 20.0
+
+_patient_until = 0.0
 
 
 def due(data_center: UUID) -> Iterator[Due]:
@@ -63,6 +68,8 @@ def _command(row: AppInstance) -> Command:
 def heal() -> None:
     """End the starts that will not come to anything, with the cause, and what nobody uses."""
     idle.heal()
+    if time.monotonic() < _patient_until:
+        return
     now = timezone.now()
     for row in AppInstance.objects.filter(state__in=list(lifecycle.BUSY)).select_related("node"):
         last = row.reported_at or row.requested_at
@@ -76,6 +83,12 @@ def heal() -> None:
                 f"Nothing was heard of the start for {settings.AEN_START_TIMEOUT:.0f} s.",
                 "Start it again; if it happens again, look into the node’s log.",
             )
+
+
+def database_was_away() -> None:
+    """Judge nobody by the silence of a while in which nothing could be written down."""
+    global _patient_until  # noqa: PLW0603
+    _patient_until = time.monotonic() + COMING_BACK
 
 
 def _unreachable(node: Node) -> tuple[str, str]:

@@ -46,6 +46,8 @@ def _app(node: Node, report: AppStatus) -> None:
     if instance.state in lifecycle.ENDED:
         _after_the_end(node, instance, report)
         return
+    if report.revision == instance.revision and instance.is_busy:
+        _note_sign_of_life(instance)
     _note_disk(instance, report)
     while instance.state not in lifecycle.ENDED and report.revision > instance.revision:
         fields = _fields(report, instance.cause)
@@ -53,6 +55,11 @@ def _app(node: Node, report: AppStatus) -> None:
             return
         if not events.reread(instance):
             return  # its project was deleted
+
+
+def _note_sign_of_life(instance: AppInstance) -> None:
+    """A node that was connected again says what it said before: its start goes on."""
+    AppInstance.objects.filter(pk=instance.pk).update(reported_at=timezone.now())
 
 
 def _note_disk(instance: AppInstance, report: AppStatus) -> None:

@@ -58,6 +58,7 @@ class Command(BaseCommand):
                 work()
             except AWAY as error:
                 log.warning("the database does not answer; trying again: %s", str(error).strip())
+                reconciler.database_was_away()
                 close_old_connections()
             except DatabaseError:
                 log.exception("the database refused something; trying again")

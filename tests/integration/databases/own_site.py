@@ -36,19 +36,26 @@ class OwnSite:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes = []
+        self.settings = "tests.integration.databases.own_settings"
+        #: Of the environment of its processes.
+        self.more = {}
 
     @property
     def environment(self):
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AEN_", "DJANGO_"))}
-        return kept | {
-            "DJANGO_SETTINGS_MODULE": "tests.integration.databases.own_settings",
-            "AEN_HOME": str(self.folder),
-            "AEN_SECRET_KEY": "only-for-tests-" + "0123456789abcdef" * 2,
-            "AEN_DATABASE_URL": self.database,
-            "AEN_PUBLIC_URL": self.url,
-            "AEN_ACCESS_TTL": "1",  # gateways ask soon again
-            "PYTHONPATH": str(CHECKOUT),
-        }
+        return (
+            kept
+            | {
+                "DJANGO_SETTINGS_MODULE": self.settings,
+                "AEN_HOME": str(self.folder),
+                "AEN_SECRET_KEY": "only-for-tests-" + "0123456789abcdef" * 2,
+                "AEN_DATABASE_URL": self.database,
+                "AEN_PUBLIC_URL": self.url,
+                "AEN_ACCESS_TTL": "1",  # gateways ask soon again
+                "PYTHONPATH": str(CHECKOUT),
+            }
+            | self.more
+        )
 
     def run(self, *arguments, code=0):
         """Run a program of Python, for instance ``"-m", "django", "migrate"``; return its output."""

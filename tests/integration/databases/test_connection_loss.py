@@ -1,6 +1,12 @@
-"""The database goes away for a while: people are told, apps go on, and all is well afterwards."""
+"""The database goes away for a while: people are told, apps go on, and all is well afterwards.
+
+The while is longer than all that a site waits for, which is shortened here: until a node counts as
+away, until a start counts as failed, and until a command is sent again. A gateway's patience, a minute,
+is not.
+"""
 
 import socket
+import time
 
 import httpx
 import pytest
@@ -9,6 +15,7 @@ from own_site import PATIENCE, until
 from websockets.sync.client import connect
 
 from compute_agent.protocol import AppStatus, encode
+from tests.integration.databases.impatient import LONGEST
 
 _ENQUEUE = """
 import json, django
@@ -54,25 +61,27 @@ class Parts:
 
     def open_app(self):
         """Start Mira's app, answer for the node, and return the app's address at the gateway."""
-        self.rest("POST", "projects", json={"name": "forecast"}).raise_for_status()
-        app_id = self.start_app()
+        app_id = self.start_app("forecast")
         near = self.near
         served = Served(near.thread.run(_made(App)), uds=str(near.directory / "app.sock"))
         near.thread.run(served.start())
         near._apps.append(served)
         near.node.apps[app_id] = near.directory / "app.sock"
         near.report(encode(AppStatus(app_id, 100, "running", account="mira")))
-        shown = "projects/mira/forecast/apps/lab"
-        until(lambda: self.rest("GET", shown).json()["state"] == "running", "the app to run")
+        until(lambda: self.state_in("forecast") == "running", "the app to run")
         return f"{near.url}/mira/forecast/lab/"
 
-    def start_app(self):
-        """Ask for a start; return the app's id once the node was told to launch it."""
-        answer = self.rest("POST", "projects/mira/forecast/apps/lab/start")
+    def start_app(self, project):
+        """Ask for a start in a new project; return its id once the node was told to launch it."""
+        self.rest("POST", "projects", json={"name": project}).raise_for_status()
+        answer = self.rest("POST", f"projects/mira/{project}/apps/lab/start")
         assert answer.status_code == 202, answer.text
         app_id = answer.json()["id"].replace("-", "")
         until(lambda: self.told("launch", app_id), "the launch to reach the node")
         return app_id
+
+    def state_in(self, project):
+        return self.rest("GET", f"projects/mira/{project}/apps/lab").json()["state"]
 
     def told(self, kind, app_id):
         return [c for c in self.near.node.commands if (c["type"], c["app_id"]) == (kind, app_id)]
@@ -89,7 +98,10 @@ def database(request):
 
 @pytest.fixture
 def parts(site_on, database, request):
-    running = Parts(site_on(request.node.callspec.params["database"]))
+    site = site_on(request.node.callspec.params["database"])
+    site.settings = "tests.integration.databases.impatient_settings"
+    site.more = {"AEN_START_TIMEOUT": str(LONGEST)}
+    running = Parts(site)
     try:
         running.start()
         yield running
@@ -99,17 +111,28 @@ def parts(site_on, database, request):
 
 def test_a_while_without_a_database_is_told_and_survived(parts, database):
     address = parts.open_app()
+    starting = parts.start_app("starting")
+    parts.near.node.apps[starting] = parts.near.directory / "none.sock"  # it knows of it
+    parts.near.report(encode(AppStatus(starting, 100, "preparing")))
+    until(lambda: parts.state_in("starting") == "preparing", "the start to be under way")
     with connect(
         address.replace("http", "ws") + "socket", additional_headers=parts.bearer, proxy=None
     ) as socket:
         assert _use(parts, address, socket) == 200
         database.stop()
         try:
+            gone = time.monotonic()
             _while_it_is_away(parts, address, socket)
+            until(lambda: time.monotonic() > gone + LONGEST + 2, "all patience to end")
         finally:
             database.start()
         until(parts.is_well, "all parts to be well again")
         assert _use(parts, address, socket) == 200
+    assert parts.state_in("starting") == "preparing"  # nobody gave it up, nor what runs
+    parts.near.report(encode(AppStatus(starting, 101, "running", account="mira")))
+    until(lambda: parts.state_in("starting") == "running", "the start to come to its end")
+    assert parts.state_in("forecast") == "running"
+    assert not parts.told("stop", starting)
     assert (parts.server.poll(), parts.worker.poll()) == (None, None)
     _works_as_before(parts)
     assert "Traceback" not in parts.site.log()
@@ -141,12 +164,13 @@ def _while_it_is_away(parts, address, socket):
 
 
 def _works_as_before(parts):
-    assert [p["name"] for p in parts.rest("GET", "projects").json()["items"]] == ["forecast"]
+    shown = {p["name"] for p in parts.rest("GET", "projects").json()["items"]}
+    assert shown == {"forecast", "starting"}
     job = parts.site.run_json(_ENQUEUE)
     until(lambda: parts.site.run_json(_STATE, job) == "done", "the worker to do a job")
     parts.rest("POST", "projects/mira/forecast/apps/lab/stop").raise_for_status()
-    [launched] = [c["app_id"] for c in parts.near.node.commands if c["type"] == "launch"]
-    until(lambda: parts.told("stop", launched), "the stop to reach the node")
+    launched = [c["app_id"] for c in parts.near.node.commands if c["type"] == "launch"]
+    until(lambda: parts.told("stop", launched[0]), "the stop to reach the node")
 
 
 def test_callers_that_hang_up_take_no_connection_with_them(site_on):

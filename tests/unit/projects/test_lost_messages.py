@@ -1,5 +1,7 @@
 """Commands and reports that are lost, late, doubled, or not true."""
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 from django.utils import timezone
@@ -234,3 +236,27 @@ def test_a_gateways_address_cannot_change_the_headers_of_pages(url, center):
         datacenters.enroll_gateway("south", center.row, url, by=None)
     with pytest.raises(Invalid):
         datacenters.move_gateway(center.gateway, url, by=None)
+
+
+def test_a_start_of_which_its_node_says_the_same_again_goes_on(lab):
+    report(lab, "preparing", 3)
+    AppInstance.objects.update(reported_at=timezone.now() - timedelta(hours=1))
+    report(lab, "preparing", 3)
+    reconciler.heal()
+    lab.refresh_from_db()
+    assert lab.state == "preparing"
+
+
+def test_after_a_while_without_the_database_nothing_is_given_up_at_once(lab, monkeypatch):
+    """Nobody could write down that the node was there."""
+    report(lab, "preparing")
+    AppInstance.objects.update(reported_at=timezone.now() - timedelta(hours=1))
+    monkeypatch.setattr(reconciler, "_patient_until", 0.0)
+    reconciler.database_was_away()
+    reconciler.heal()
+    lab.refresh_from_db()
+    assert lab.state == "preparing"
+    monkeypatch.setattr(reconciler, "_patient_until", 0.0)
+    reconciler.heal()
+    lab.refresh_from_db()
+    assert lab.state == "failed"
