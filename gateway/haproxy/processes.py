@@ -86,8 +86,8 @@ class Processes:
             with contextlib.suppress(OSError, TimeoutError):
                 idle = not await _sessions(runtime)
                 if idle and pid in self._idle:  # twice, since something may have been on its way
+                    self._past.keep([one for one in self._known if one != pid])
                     del self._known[pid]
-                    self._past.keep(list(self._known))
                     runtime.close()
                 self._idle = self._idle | {pid} if idle else self._idle - {pid}
         self._idle &= self._known.keys()
