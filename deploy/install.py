@@ -82,7 +82,9 @@ class Installer:
             if text.lstrip().startswith("Downloading "):
                 step("", text.strip().replace("Downloading", "downloading"))
         if process.wait() != 0:
-            raise Problem(failed, "\n".join(said[-8:]), _mend(said, self.cache or self.venv))
+            raise Problem(
+                failed, "\n".join(said[-8:]), _mend(said, self.cache or self.venv, self.venv)
+            )
 
     def _cached(self) -> int:
         return sum(_sizes(self.cache)) if self.cache else 0
@@ -184,10 +186,17 @@ def _sizes(folder: Path) -> Iterator[int]:
     return (found.st_size for _, found in _entries(folder))
 
 
-def _mend(said: list[str], near: Path) -> str:
+def _fullest(*places: Path) -> Path:
+    """Return the one on the disk with the least room: what is copied from may lie elsewhere."""
+    return min(places, key=lambda place: shutil.disk_usage(_existing(place)).free)
+
+
+def _mend(said: list[str], near: Path, into: Path) -> str:
     text = "\n".join(said).lower()
     if "no space left" in text:
-        return f"The disk that holds {near} is full; free some space and run it again."
+        return (
+            f"The disk that holds {_fullest(near, into)} is full; free some space and run it again."
+        )
     if any(word in text for word in ("fetch", "connect", "dns", "timed out", "network")):
         return (
             "What is named above could not be downloaded. Check the network; behind a proxy set "

@@ -87,7 +87,7 @@ def start(layout: Layout, environment: dict[str, str]) -> subprocess.Popen[bytes
     layout.supervisor_socket.unlink(missing_ok=True)
     return subprocess.Popen(
         [
-            *(str(layout.python), "-I", "-m", "supervisor.supervisord", "-n"),
+            *(str(layout.python), "-I", "-m", "deploy.daemon", "-n"),
             *("-c", str(layout.supervisor_config)),
         ],
         cwd="/",

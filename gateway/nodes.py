@@ -156,4 +156,14 @@ def _detail(body: bytes) -> str:
 
 
 def _why(error: httpx.HTTPError) -> str:
+    """Return the cause in words: what the agent's host would show, not what a library calls it."""
+    if isinstance(error, httpx.RemoteProtocolError):
+        return "its agent ended the connection"
+    under = error.__cause__ or error.__context__ or error
+    while (deeper := under.__cause__ or under.__context__) is not None:
+        under = deeper
+    if isinstance(under, ConnectionRefusedError):
+        return "its agent does not run: nothing listens there"
+    if isinstance(under, FileNotFoundError):
+        return "its agent does not run: its socket is not there"
     return str(error) or type(error).__name__

@@ -248,6 +248,7 @@ class _Session:
         """Read the node's events for as long as the wire stands, and say when the link changes."""
         backoff = Backoff()
         said: bool | None = None
+        told = ""
         try:
             while True:
                 try:
@@ -261,8 +262,8 @@ class _Session:
                             await self._up.put(FromNode(node.id, msgspec.Raw(line)))
                 except NodeDown as error:
                     node.up, node.cause = False, str(error)
-                if said is not False:
-                    said = False
+                if said is not False or node.cause != told:
+                    said, told = False, node.cause
                     log.warning("Node %s is not reachable: %s", node.address.name, node.cause)
                     await self._up.put(NodeLink(node.id, up=False, cause=node.cause))
                 await backoff.pause()

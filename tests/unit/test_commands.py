@@ -3,6 +3,7 @@
 import json
 import socket
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from accounts import tokens
 from accounts.models import User
+from aen_site.certificates import Expired
 from aen_site.databases import newer
 from aen_site.management.commands import aen_check as check
 from datacenters.management.commands import aen_node
@@ -116,6 +118,34 @@ def test_a_node_with_projects_is_not_removed(center, project):
     with pytest.raises(CommandError, match="projects"):
         run("aen_node", "remove", "node-1")
     assert Node.objects.exists()
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_asked_for_a_certificate(monkeypatch):
+    monkeypatch.setattr("aen_site.certificates.days_left", lambda host, port: None)
+
+
+def test_the_check_speaks_of_a_disk_that_is_nearly_full(center, cast, settings, monkeypatch):
+    usage = SimpleNamespace(free=12_345_678)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    settings.AEN_PUBLIC_URL = "https://aen.test"
+    Gateway.objects.update(last_seen=timezone.now())
+    ((said, _),) = check.find()
+    assert said == f"Only 12 MB are free on the disk that holds {settings.AEN_HOME}."
+
+
+def test_the_check_speaks_of_certificates_that_end(center, cast, settings, monkeypatch):
+    def days_left(host, port):
+        if host == "aen.test":
+            raise Expired
+        return {("apps.test", 8443): 3.2}[host, port]
+
+    monkeypatch.setattr("aen_site.certificates.days_left", days_left)
+    settings.AEN_PUBLIC_URL = "https://aen.test"
+    Gateway.objects.update(last_seen=timezone.now(), url="https://*.apps.test:8443")
+    said = [problem for problem, _ in check.find()]
+    assert said[0].startswith("The certificate of https://aen.test has expired")
+    assert said[1] == "The certificate of https://apps.test:8443 ends in 3 days."
 
 
 def test_the_check_of_a_site_in_order_says_so(center, cast, settings):

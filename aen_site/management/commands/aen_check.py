@@ -1,6 +1,7 @@
 """What is wrong with this installation, or with one project, and how to mend it."""
 
 import json
+import shutil
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
@@ -14,7 +15,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from accounts.errors import ActionError
 from accounts.models import User
-from aen_site import databases, health
+from aen_site import certificates, databases, health
 from aen_site.backup.site import Refused, refuse_a_part
 from datacenters.models import Gateway
 from projects import checking
@@ -26,6 +27,10 @@ Finding = tuple[str, str]
 LOGS = settings.AEN_HOME / "log"
 #: Seconds; without a database the server answers after six.
 _PATIENCE = 15
+#: Megabytes of the disk below which it is spoken of.
+_ROOM = 500
+#: Days before its end from which a certificate is spoken of.
+_SOON = 10
 
 
 class Command(BaseCommand):
@@ -110,12 +115,14 @@ def modes() -> Iterator[tuple[str, str]]:
 def find() -> Iterator[Finding]:
     """Yield what is wrong; a database that does not answer ends the search."""
     yield from _addresses()
+    yield from _disk()
     yield from _server()
     try:
         yield from _database()
         refuse_a_part()
         yield from _people()
         yield from _parts()
+        yield from _certificates()
     except Refused as refusal:
         yield str(refusal), "The site does not start until then."
     except DatabaseError as error:
@@ -124,6 +131,18 @@ def find() -> Iterator[Finding]:
             f"The database does not answer: {cause}",
             f"AEN_DATABASE_URL means {databases.named(settings.DATABASES['default'])}. "
             "Mend the address, or see to the database.",
+        )
+
+
+def _disk() -> Iterator[Finding]:
+    try:
+        free = shutil.disk_usage(settings.AEN_HOME).free // 1_000_000
+    except FileNotFoundError:
+        return
+    if free < _ROOM:
+        yield (
+            f"Only {free} MB are free on the disk that holds {settings.AEN_HOME}.",
+            "Free some: without room nobody signs in, no app starts and nothing is logged.",
         )
 
 
@@ -167,14 +186,43 @@ def _database() -> Iterator[Finding]:
         yield "The database is older than this version of AEN.", "Run: manage.py migrate"
 
 
+def _mend(message: str) -> str:
+    """Return where to look for the cause of what health says."""
+    logs = {"Gateway": "gateway.log", "Node": "compute.log", "The worker": "worker.log"}
+    log = next((name for begins, name in logs.items() if message.startswith(begins)), "server.log")
+    return f"Look into {log}, in {LOGS} or on its own host. Supervisor starts again what ended."
+
+
+def _certificates() -> Iterator[Finding]:
+    """Ask for the certificates that browsers are shown; whoever is not reached from here is left out."""
+    own = [gateway.own_url for gateway in Gateway.objects.all()]
+    for url in dict.fromkeys([settings.AEN_PUBLIC_URL, *own]):
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname:
+            continue
+        where = (parts.hostname, parts.port or 443)
+        try:
+            left = certificates.days_left(*where)
+        except certificates.Expired:
+            yield (
+                f"The certificate of {url} has expired: browsers show a warning and scripts stop.",
+                "Renew it where TLS ends, and reload that proxy. A wrong clock looks the same: date.",
+            )
+            continue
+        if left is not None and left < _SOON:
+            yield (
+                f"The certificate of {url} ends in {left:.0f} days.",
+                "Renew it where TLS ends, and reload that proxy.",
+            )
+
+
 def _people() -> Iterator[Finding]:
     if not User.objects.filter(is_superuser=True, is_active=True).exists():
         yield "There is no administrator.", "Run: manage.py aen_superuser add USER"
 
 
 def _parts() -> Iterator[Finding]:
-    mend = f"Look into the log of that process: {LOGS}. Supervisor restarts what ended."
     for message in health.messages():
-        yield message, mend
+        yield message, _mend(message)
     if not Gateway.objects.exists():
         yield "No gateway is enrolled.", "Run: manage.py aen_gateway enroll --help"

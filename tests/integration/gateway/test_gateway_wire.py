@@ -205,6 +205,7 @@ def test_a_node_that_goes_and_comes_is_reported_and_read_again(own_site):
     site = own_site()
     site.thread.run(site.node.stop())
     eventually(lambda: [e for e in received(site, "NodeLink") if not e.up])
+    eventually(lambda: "its agent does not run" in received(site, "NodeLink")[-1].cause)
     before = len(bodies(site))
     site.thread.run(site.node.start())
     eventually(lambda: received(site, "NodeLink")[-1].up)
@@ -269,7 +270,7 @@ def test_no_secret_and_no_query_is_in_the_log(site, opened, http):
         pass
     eventually(lambda: f'"WEBSOCKET {opened.prefix}' in site.log.read_text())
     text = site.log.read_text()
-    assert f'"GET {opened.prefix}x" 200' in text
+    assert f'"GET {opened.prefix}x HTTP/1.1" 200' in text
     for secret in (opened.session, opened.token, "in-the-query", site.credential, "of-the-app"):
         assert secret not in text
 

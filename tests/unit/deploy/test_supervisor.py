@@ -1,6 +1,9 @@
 """Supervisor's configuration, read back by Supervisor's own parser."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +75,28 @@ def test_the_configuration_is_ours_alone(tmp_path):
     layout.supervisor_config.chmod(0o644)
     supervisor.write(layout, "[supervisord]\n")
     assert layout.supervisor_config.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_full_disk_ends_no_supervisor(tmp_path):
+    started = tmp_path / "started"
+    program = f"sh -c 'echo something to log; echo once more >> {started}; sleep 1.2; exit 1'"
+    (tmp_path / "supervisord.conf").write_text(
+        "[supervisord]\nnodaemon = true\nsilent = true\nlogfile = /dev/full\n"
+        f"pidfile = {tmp_path}/pid\nchildlogdir = {tmp_path}\n"
+        f"[program:talker]\ncommand = {program}\nautorestart = true\nredirect_stderr = true\n"
+        "startsecs = 1\nstdout_logfile = /dev/full\n"
+    )
+    with Path("/dev/full").open("wb") as full:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "deploy.daemon", "-n", "-c", tmp_path / "supervisord.conf"],
+            stdin=subprocess.DEVNULL, stdout=full, stderr=full,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 30
+        while not (started.exists() and len(started.read_text().splitlines()) > 1):
+            assert daemon.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        daemon.terminate()
+        daemon.wait(20)
