@@ -213,6 +213,9 @@ def test_valid_answers_come_back_as_they_are(stage):
     def check(made):
         stage.begin()
 
+        if stage.site.way == "haproxy":  # of 2.6 loses what comes right behind interim answers
+            made = [(answer._replace(interim=[]), cuts) for answer, cuts in made]
+
         def reply(number, _):
             answer, cuts = made[number]
             return Reply(cut(answer.raw(number), cuts), answer.framing == "close")
@@ -227,11 +230,9 @@ def test_valid_answers_come_back_as_they_are(stage):
                 sock.sendall(request(stage, number))
                 status, fields, body = came.next()
                 assert (status, fields["x-number"]) == (answer.status, str(number))
+                assert body == answer.whole_body
                 if answer.framing == "close" and stage.site.way == "haproxy":
-                    came = None  # it ends the browser's connection, too, and perhaps too early
-                    assert answer.whole_body.startswith(body)
-                else:
-                    assert body == answer.whole_body
+                    came = None  # it ends the browser's connection, too
         assert not stage.app.broken
 
     check()
