@@ -19,6 +19,7 @@ _LOOK = 2
 _SLOTS = 1000
 #: Seconds, as the gateway has them by default.
 _GRACE = 60.0
+_DAY = 86400.0
 #: For a limit that is off.
 _UNLIMITED = 1_000_000_000
 
@@ -40,8 +41,17 @@ class Server:
     address: str = ""
 
 
-def settings(file: Path) -> tuple[float, "Settings"]:
-    """Return the gateway's ``grace`` in seconds and its ``limits``: the defaults without ``file``.
+@dataclass(frozen=True)
+class Told:
+    """What the gateway's own file says: ``grace`` in seconds, ``limits``, and the ``sockets``."""
+
+    grace: float
+    limits: "Settings"
+    sockets: Sockets
+
+
+def told(file: Path, otherwise: Sockets) -> Told:
+    """Return what ``file``, a gateway.json, says; the sockets ``otherwise`` if it names none.
 
     Raises ``Problem`` if the file is not as it must be.
     """
@@ -49,12 +59,17 @@ def settings(file: Path) -> tuple[float, "Settings"]:
     from gateway.limits import Settings
 
     if not file.exists():
-        return _GRACE, Settings()
+        return Told(_GRACE, Settings(), otherwise)
     try:
         config = load(str(file))
     except ConfigError as error:
         raise Problem("The gateway's configuration cannot be used.", str(error)) from error
-    return config.grace, config.limits
+    named = config.haproxy
+    if named is None:
+        return Told(config.grace, config.limits, otherwise)
+    agent = Path(named.agent.removeprefix("unix:"))
+    sockets = Sockets(Path(named.runtime), Path(named.listen), agent)
+    return Told(config.grace, config.limits, sockets)
 
 
 def render(
@@ -95,8 +110,8 @@ def render(
         dropped=patterns.dropped(),
         our_cookies=patterns.our_cookies(),
         odd_target=_quoted(patterns.odd_target()),
-        odd_head=_quoted(patterns.odd_head()),
-        odd_connection=_quoted(patterns.odd_connection()),
+        plain_head=_quoted(patterns.plain_head()),
+        fair_head=_quoted(patterns.fair_head()),
         odd_cookie=_quoted(patterns.odd_cookie()),
         odd_answer=_quoted(patterns.odd_answer_names()),
         bind=_bind(public_url, bind, server),
@@ -111,6 +126,8 @@ def render(
         rate=f"{limits.person_rate * BURST_SECONDS or _UNLIMITED:.0f}",
         burst=f"{BURST_SECONDS:g}",
         connections=limits.address_connections or _UNLIMITED,
+        maxconn=f"\n    maxconn {limits.connections}" if limits.connections else "",
+        reader=round((limits.reader_seconds or _DAY) * 1000),
         slots="\n".join(_slot(number, sockets.agent, most) for number in range(1, slots + 1)),
     )
 
@@ -178,11 +195,13 @@ def _guards() -> str:
 
     lines = []
     for name, value, always in patterns.guards():
-        unless = "" if always else f" !{{ res.hdr({name}) -m found }}"
-        how = "add" if always else "set"
-        lines.append(
-            f"    http-response {how}-header {name} {_quoted_word(value)} if !{{ status 101 }}{unless}"
+        # An answer to a plain request switches to nothing; one that says so itself is odd.
+        unless = " || ".join(
+            ["plain", "!switching"]
+            if always
+            else ["plain !odd", "!switching !odd", f"!switching !{{ res.hdr({name}) -m found }}"]
         )
+        lines.append(f"    http-response add-header {name} {_quoted_word(value)} if {unless}")
     return "\n".join(lines)
 
 

@@ -68,18 +68,18 @@ def nginx_conf(site: Site, role: str) -> str:
 def haproxy_conf(site: Site, role: str) -> str:
     """Return a configuration of HAProxy as the gateway's data plane."""
     layout, chosen = site.layout, site.options
-    sockets = haproxy.Sockets(
+    usual = haproxy.Sockets(
         layout.gateway / "haproxy.sock", layout.gateway / "requests.sock", layout.agent_socket
     )
     account = "" if chosen.single else chosen.account
-    grace, limits = haproxy.settings(layout.gateway_config)
+    told = haproxy.told(layout.gateway_config, usual)
     here = chosen.server_url.removeprefix("http://") if role == "all" else ""
     return haproxy.render(
         chosen.gateway_public_url,
-        sockets,
+        told.sockets,
         account=account,
-        grace=grace,
-        limits=limits,
+        grace=told.grace,
+        limits=told.limits,
         server=haproxy.Server(chosen.public_url, here),
     )
 

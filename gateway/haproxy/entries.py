@@ -5,7 +5,7 @@ the value apart. The key holds whole header fields: what was decided about a ``C
 that ``Cookie`` and for no other.
 """
 
-from ..forwarding import Header, header, to_app
+from ..forwarding import Header, Headers, header, to_app
 from ..gate import Admitted
 
 _SEPARATOR = b"\x01"
@@ -36,9 +36,10 @@ def key_of(admitted: Admitted) -> bytes | None:
 def value_of(
     admitted: Admitted, inject: tuple[Header, ...], *, strip: bool, slot: str, until: int
 ) -> bytes | None:
-    """Return ``until|slot|app|user|strip|prefix|authorization|cookies``; ``None`` if it can't be.
+    """Return ``until|slot|app|user|kind|prefix|authorization|cookies``; ``None`` if it can't be.
 
-    ``until``: Unix time at which it ends. The last two are what the app is sent.
+    ``until``: Unix time at which it ends. The last two are what the app is sent. ``kind`` is ``0``
+    if it is sent both and knows its prefix, as is usual; with an ``s`` the prefix is stripped.
     """
     grant, sent = admitted.grant, admitted.sent
     if not {name for name, _ in inject} <= _INJECTABLE:
@@ -49,7 +50,7 @@ def value_of(
         slot.encode(),
         grant.app_id.encode(),
         grant.user.encode("ascii", "replace"),
-        b"1" if strip else b"0",
+        _kind(passed, strip=strip),
         header(passed, b"x-forwarded-prefix"),
         header(passed, b"authorization"),
     ]
@@ -57,6 +58,11 @@ def value_of(
         return None
     value = b"|".join([*parts, header(passed, b"cookie")])
     return value if all(byte >= 0x20 and byte != 0x7F for byte in value) else None
+
+
+def _kind(passed: Headers, *, strip: bool) -> bytes:
+    usual = header(passed, b"authorization") and header(passed, b"cookie") and not strip
+    return b"0" if usual else b"1s" if strip else b"1"
 
 
 def escaped(text: bytes) -> bytes:

@@ -1,7 +1,8 @@
 """HAProxy as the gateway's data plane, beside the same HAProxy that authorizes nothing.
 
-Both reach the app through the node, by the same kind of connection. The plain one has one rule: all
-goes to the app.
+All reach the app through the node, by the same kind of connection. *Same duties* is the rendered
+configuration with the same fields set and taken out, the same log and limits of size, but instead of
+what is looked up and looked at about a request all goes to one app. The *plain* one has one rule.
 
 Run: ``python tests/bench/gateway_haproxy.py [rounds] [seconds]``.
 """
@@ -51,6 +52,7 @@ class PlaneBench(Bench):
         gateway = self.site.another_gateway(limits=NO_LIMIT)
         self.subjects.append(Subject("gateway alone", gateway.port, gateway.pid, gateway.stop))
         self._add_plain()
+        self._add_plane(duties=True)
         self._add_plane()
 
     def _place(self, name):
@@ -68,15 +70,20 @@ class PlaneBench(Bench):
             )
         )  # fmt: skip
         plain.start(before=PINNED)
-        self.subjects.append(Subject("HAProxy, no authorization", port, plain.pid, plain.stop))
+        self.subjects.append(Subject("HAProxy, plain", port, plain.pid, plain.stop))
 
-    def _add_plane(self):
+    def _add_plane(self, duties=False):
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         plane = Haproxy(
-            self._place("plane"), self.site.node.path, url, slots=1000,
+            self._place("duties" if duties else "plane"), self.site.node.path, url, slots=1000,
             limits=Settings(person_rate=1e9, person_open=0, address_connections=0),
         )  # fmt: skip
+        if duties:
+            plane._config.write_text(self._unauthorized(plane._config.read_text()))
+            plane.start(before=PINNED)
+            self.subjects.append(Subject("HAProxy, same duties", port, plane.pid, plane.stop))
+            return
         plane.start(before=PINNED)
         gateway = self.site.another_gateway(
             haproxy=plane.config, public_url=url, limits=NO_LIMIT, max_ttl=600.0
@@ -84,6 +91,23 @@ class PlaneBench(Bench):
         self._rest.callback(gateway.stop)
         self.plane = plane
         self.subjects.append(Subject("HAProxy, told by the gateway", port, plane.pid, plane.stop))
+
+    def _unauthorized(self, text):
+        """Put in place of the rules about requests that all are granted, to the first app."""
+        one = self.people[0]
+        granted = f"0|aen-slot-1|{one.app_id}|{one.owner}|0||token of-the-app|mode=1"
+        begin, end = text.index("    # Whether something"), text.index("    default_backend")
+        last = "    default_backend aen-gateway"
+        assert text[end:].startswith(last)
+        rules = f"""
+    http-request set-var(txn.host) req.fhdr(host)
+    http-request set-var(txn.place) path,field(1,/,4)
+    http-request set-var(txn.now) date
+    http-request set-var(txn.plain) bool(true)
+    http-request set-var(txn.grant) str("{granted}")
+    unique-id-format %[var(txn.grant),field(3,|)]
+    default_backend aen-slot-1"""
+        return text[:begin] + rules + text[end + len(last) :]
 
     def prime(self, subject, people=None):
         super().prime(subject, people)

@@ -403,13 +403,19 @@ def test_a_get_that_meets_a_closing_connection_is_sent_again(talk):
     app.says(OK)
     talk.browser.hears_head()
     talk.browser.hears(b"ok")
-    talk.browser.says(talk.request("two"))
+    browser = talk.browser
+    if talk.site.way == "haproxy":  # it leaves one right behind another to the browser
+        app.close()
+        browser = talk.new_browser()
+    browser.says(talk.request("two"))
+    if talk.site.way == "haproxy":
+        app = talk.app()
     app.hears_until(b"\r\n\r\n")
     app.close()  # without an answer: as if it had been closed before
     again = talk.app()
     again.hears_head()
     again.says(OK)
-    assert talk.browser.hears_head().status == 200
+    assert browser.hears_head().status == 200
 
 
 def test_a_post_that_may_have_arrived_is_not_sent_again(talk):

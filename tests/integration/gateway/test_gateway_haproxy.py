@@ -229,12 +229,12 @@ def test_what_one_person_has_open_is_counted_over_all_their_slots():
 
 
 @contextlib.contextmanager
-def few(limits):
-    """Yield a site with other limits, in HAProxy's configuration, too."""
+def few(limits, **wishes):
+    """Yield a site with other limits, in HAProxy's configuration, too, and with ``wishes`` there."""
     other = Site(haproxy=True, limits=msgspec.to_builtins(limits))
     parts = other.haproxy.sockets
     (other.directory / "haproxy.cfg").write_text(
-        render(other.public_url, parts, slots=16, limits=limits)
+        render(other.public_url, parts, slots=16, limits=limits, **wishes)
     )
     other.start()
     try:
@@ -341,10 +341,64 @@ def test_a_gateway_that_begins_anew_leaves_nothing_of_the_one_before(site):
     with websocket(site, opened) as held:
         site.stop_gateway(kill=True)
         site.start_gateway()
-        held.settimeout(15)
-        with contextlib.suppress(ConnectionResetError):
-            while held.recv(65536):
-                pass
+        assert_ends(held)
+    carried(site, opened, headers=opened.cookie)
+
+
+@pytest.mark.row(11)
+def test_a_browser_that_takes_nothing_is_let_go_and_one_that_waits_is_not():
+    with few(Limits(reader_seconds=1)) as site:
+        opened = site.open_app()
+        carried(site, opened, headers=opened.cookie)
+        with asking(site, opened, "gated") as waiting, asking(site, opened, "flood"):
+            eventually(opened.app.cancelled.is_set, 15)
+            site.set(opened.app.gate)
+            waiting.settimeout(15)
+            answer = b""
+            while b"data: two" not in answer:
+                more = waiting.recv(65536)
+                assert more, answer
+                answer += more
+
+
+@contextlib.contextmanager
+def asking(site, opened, what):
+    """Send a request and yield its socket, from which nothing has been read."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        sock.connect(("127.0.0.1", site.port))
+        sock.sendall(
+            f"GET {opened.prefix}{what} HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n"
+            f"Cookie: {opened.cookie['Cookie']}\r\n\r\n".encode()
+        )
+        yield sock
+
+
+@pytest.mark.row(2)
+def test_what_is_open_ends_when_the_gateway_stays_away_longer_than_grace():
+    with few(Limits(), grace=1) as site:
+        opened = site.open_app()
+        carried(site, opened, headers=opened.cookie)
+        with websocket(site, opened) as held:
+            site.stop_gateway(kill=True)
+            assert_ends(held)
+
+
+def assert_ends(sock):
+    sock.settimeout(15)
+    with contextlib.suppress(ConnectionResetError):
+        while sock.recv(65536):
+            pass
+
+
+def test_a_haproxy_that_begins_anew_is_told_anew(site):
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    with websocket(site, opened) as held:
+        site.haproxy.stop()
+        assert_ends(held)
+    site.haproxy.start()
+    eventually(lambda: httpx.get(f"{site.url}/-/health", trust_env=False).is_success)
     carried(site, opened, headers=opened.cookie)
 
 

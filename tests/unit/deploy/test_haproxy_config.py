@@ -58,23 +58,30 @@ def test_a_path_that_it_cannot_hold_is_named():
         haproxy.render("https://apps.example.org", odd)
 
 
-def test_grace_and_limits_are_the_gateways(tmp_path):
+def test_grace_limits_and_sockets_are_the_gateways(tmp_path):
     file = tmp_path / "gateway.json"
-    assert haproxy.settings(file)[1].person_rate == 1000
+    assert haproxy.told(file, SOCKETS).limits.person_rate == 1000
     url = "http://127.0.0.1:8089"
     wanted = dict.fromkeys(("server", "server_public", "public_url"), url) | {
         "gateway_id": "0" * 32, "credential_file": "c", "secret_key_file": "k", "grace": 20,
         "limits": {"person_rate": 5, "person_open": 7, "address_connections": 0},
     }  # fmt: skip
     file.write_text(json.dumps(wanted))
-    grace, limits = haproxy.settings(file)
-    text = haproxy.render(url, SOCKETS, grace=grace, limits=limits, slots=1)
+    told = haproxy.told(file, SOCKETS)
+    assert told.sockets == SOCKETS
+    text = haproxy.render(url, told.sockets, grace=told.grace, limits=told.limits, slots=1)
     assert "fall 10 rise" in text
     assert "sc0_http_req_rate gt 20\n" in text
     assert " maxconn 7 " in text
+    named = {"runtime": "/a/h.sock", "listen": "/a/g.sock", "agent": "unix:/b/agent.sock"}
+    file.write_text(json.dumps(wanted | {"haproxy": named}))
+    text = haproxy.render(url, haproxy.told(file, SOCKETS).sockets, slots=1)
+    assert "stats socket /a/h.sock " in text
+    assert "unix@/a/g.sock " in text
+    assert "unix@/b/agent.sock send-proxy-v2" in text
     file.write_text("{}")
     with pytest.raises(Problem, match=r"gateway\.json"):
-        haproxy.settings(file)
+        haproxy.told(file, SOCKETS)
 
 
 def test_a_rate_of_0_is_no_limit():
