@@ -2,6 +2,7 @@
 
 import json
 import socket
+from datetime import timedelta
 from io import StringIO
 from types import SimpleNamespace
 
@@ -12,7 +13,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
 from accounts import tokens
-from accounts.models import User
+from accounts.models import Job, User
+from aen_site import health
 from aen_site.certificates import Expired
 from aen_site.databases import newer
 from aen_site.management.commands import aen_check as check
@@ -113,6 +115,7 @@ def test_draining_and_its_undo(center):
     assert Node.objects.get().state == "active"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_node_with_projects_is_not_removed(center, project):
     type(project).objects.update(node=center.node)
     with pytest.raises(CommandError, match="projects"):
@@ -132,6 +135,13 @@ def test_the_check_speaks_of_a_disk_that_is_nearly_full(center, cast, settings, 
     Gateway.objects.update(last_seen=timezone.now())
     ((said, _),) = check.find()
     assert said == f"Only 12 MB are free on the disk that holds {settings.AEN_HOME}."
+
+
+def test_a_worker_that_is_away_is_missed_though_nothing_waits(center):
+    Job.objects.create(kind=health.TIDIED, state="done")
+    assert "The worker does not take jobs." not in health.messages()
+    Job.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    assert "The worker does not take jobs." in health.messages()
 
 
 def test_the_check_speaks_of_certificates_that_end(center, cast, settings, monkeypatch):
