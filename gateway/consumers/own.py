@@ -156,13 +156,25 @@ async def _enter(gateway: Gateway, visit: _Visit) -> TurnedAway:
     owner, project, app, _ = wanted.path
     for session in gateway.gate.sessions(visit.sent, visit.place)[:MAX_SESSIONS]:
         try:
-            answer = await gateway.access.ask(AccessQuestion(owner, project, app, (session,)))
+            status = await _asked(gateway, visit, AccessQuestion(owner, project, app, (session,)))
         except ServerAway:
             return TurnedAway(pages.server_away())
-        if answer.status != 401:  # what else there is to say, the app's host says
+        if status != 401:  # what else there is to say, the app's host says
             return TurnedAway(location=gateway.entry.give(session, wanted))
     here = f"{ENTER}?{visit.scope['query_string'].decode('ascii', 'replace')}"
     return gateway.gate.to_server(here, visit.sender, wanted.path, visit.cookies)
+
+
+async def _asked(gateway: Gateway, visit: _Visit, question: AccessQuestion) -> int:
+    """Return with what status the server answers; anybody can have it asked about any session."""
+    if gateway.access.known(question) is not None:
+        return 200
+    if not gateway.access.was_granted(question):
+        gateway.gate.check_address(visit.sender)
+    answer = await gateway.access.ask(question)
+    if answer.status not in (200, 409):  # an app that does not run is not their doing
+        gateway.limits.turned_away(visit.sender.client)
+    return answer.status
 
 
 def _entered(gateway: Gateway, visit: _Visit) -> TurnedAway:

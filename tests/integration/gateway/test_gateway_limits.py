@@ -100,6 +100,21 @@ def test_what_asks_the_server_for_strangers_has_the_same_limit(own_site, path):
     assert (statuses[0] == 429, statuses[-1]) == (False, 429)
 
 
+def test_entering_an_app_asks_the_server_for_strangers_within_the_same_limit(own_site):
+    """Each such request could name eight sessions, and have the server asked about each."""
+    site = own_site(origins=True, limits=limits(address_rate=1))
+    opened = site.open_app()
+    asks = {"place": opened.prefix, "state": "s" * 32, "challenge": "c" * 43}
+    guessed = "; ".join(f"aen_gateway=guessed{number}" for number in range(8))
+    with site.client() as client:
+        enter = site.url + "/-/enter"
+        many = [client.get(enter, params=asks, headers={"Cookie": guessed}) for _ in range(6)]
+        assert many[-1].status_code == 429 and len(site.server.asked) < 10
+        asked = len(site.server.asked)
+        assert client.get(enter, params=asks, headers=opened.cookie).status_code == 429
+        assert len(site.server.asked) == asked
+
+
 # --- slow senders, slow readers ------------------------------------------------------------------
 
 STRICT = {"upload_seconds": 0.5, "upload_bytes": 3}
