@@ -61,7 +61,7 @@ class Stage:
 
     def logged(self) -> Counter:
         """Return how often the gateway noted each request of this person's."""
-        pattern = re.compile(rf'"([A-Z]+) ({re.escape(self.opened.prefix)}[^ "]*)" ')
+        pattern = re.compile(rf'"([A-Z]+) ({re.escape(self.opened.prefix)}[^ "]*) HTTP/1\.1" ')
         return Counter(pattern.findall(self.site.log.read_text()))
 
     def decided(self) -> bool:
