@@ -159,7 +159,8 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._end_head()
         self._no_body = 0
-        check_target(self.url, header(self.headers, b"host"))
+        if not self.url.startswith(b"/"):
+            check_target(self.url, header(self.headers, b"host"))
         # Uvicorn would wait for the body of such a request and then answer nothing, for good.
         upgrade = self.parser.should_upgrade() and self._should_upgrade()
         if upgrade and framing_of(self.headers).fields:
@@ -312,12 +313,16 @@ class Connection(HttpToolsProtocol):
             self.timeout_keep_alive_task = None
 
     def handle_websocket_upgrade(self) -> None:
-        self._end_wait()
         super().handle_websocket_upgrade()
+        self._leave()
 
     def leave(self) -> bytes:
         """Give the transport to another protocol; returns what had come and was not used."""
         self._exchange = None
         self.connections.discard(self)
-        self._end_wait()
+        self._leave()
         return self._held
+
+    def _leave(self) -> None:
+        self._end_wait()
+        self.parser = None  # type: ignore[assignment]  # the two hold each other
