@@ -31,6 +31,7 @@ from .forwarding import (
 from .forwarding.request import KEPT, KEPT_BYTES
 from .forwarding.sender import UNIX
 from .limits import Limits, Over
+from .limits.crowd import neighbourhood
 from .owncookies import SignInLoop
 from .pages import Page
 from .protocol import AccessAnswer, AccessQuestion, Grant
@@ -278,6 +279,7 @@ class Gate:
         """Ask the server, unless too many questions of that address were refused."""
         if not self._access.was_granted(question):
             self.check_address(sender)
+            await self._limits.strangers.mine(neighbourhood(sender.client))
         try:
             return await self._ask(scope, sender, path, question)
         except TurnedAway as turned:

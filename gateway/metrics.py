@@ -73,7 +73,7 @@ class Metrics:
                 ('{direction="to"}', traffic.sent),
             ]),
             *lines_of("refused_total", "counter", refused),
-            *lines_of("delayed_total", "counter", [("", limits.turns.delayed)]),
+            *lines_of("delayed_total", "counter", [("", limits.delayed)]),
         ]  # fmt: skip
         return "\n".join([*lines, ""])
 

@@ -161,6 +161,8 @@ class _Exchange(Passage):
             stream.write(self._coded(message.get("body", b""), last=last))
             await stream.drain()
             self._more = not last
+            if self._more:
+                await self.gateway.limits.turns.mine(self.user)
 
     # --- the app's side --------------------------------------------------------------------------
 

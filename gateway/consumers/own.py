@@ -32,7 +32,7 @@ from ..metrics import links, process
 from ..pages import Action, Page
 from ..protocol import AccessQuestion
 from ..signin import CALLBACK, SIGNOUT, ServerSilent, SignInError
-from .passage import Receive, Send, send_answer
+from .passage import Receive, Send, send_answer, turn_of_stranger
 
 log = logging.getLogger("gateway.own")
 
@@ -42,6 +42,7 @@ class OwnConsumer(AsyncConsumer):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway: Gateway = scope["state"]["gateway"]
+        await turn_of_stranger(gateway, scope)
         if scope["raw_path"] in (b"/-/health", b"/-/ready"):
             ready = scope["raw_path"] == b"/-/health" or gateway.tunnel.connected
             await _send_json(send, 200 if ready else 503, _health(gateway, scope))

@@ -11,6 +11,8 @@ from ..answers import framed, own_answer
 from ..core import Gateway
 from ..forwarding import BadRequest, read_fields, target_of
 from ..gate import Admitted, Scope, TurnedAway
+from ..limits.crowd import neighbourhood
+from ..limits.turns import LARGE_HEAD
 from ..upstream import AppRefused, AppUnreachable, Splice
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -22,6 +24,25 @@ CONNECT_PATIENCE = 6.0
 
 class ClientGone(Exception):
     """The client ended the connection before it was answered."""
+
+
+def _client_of(gateway: Gateway, scope: Scope) -> str:
+    """Return the address that a request came from, as far as that can be believed."""
+    try:
+        sent = read_fields(scope["headers"])
+    except BadRequest:
+        client = scope.get("client")
+        return client[0] if client else "unix"
+    return gateway.gate.sender(scope, sent).client
+
+
+async def turn_of_stranger(gateway: Gateway, scope: Scope) -> None:
+    """Wait until one may be answered for whom nobody vouches: in each turn one of an address.
+
+    A large head had to wait before it was read; now it would only lie there in pieces.
+    """
+    if sum(len(name) + len(value) for name, value in scope["headers"]) <= LARGE_HEAD:
+        await gateway.limits.strangers.mine(neighbourhood(_client_of(gateway, scope)))
 
 
 class Passage:
@@ -86,8 +107,12 @@ class Passage:
         return self.gateway.gate.refusal(self.scope, sender, path, admitted.question, answer)
 
     async def admit(self) -> Admitted:
-        """Return what the request may reach; raises ``TurnedAway``."""
-        admitted = await self.gateway.gate.admit(self.scope)
+        """Return what the request may reach; raises ``TurnedAway``, in turns of its address."""
+        try:
+            admitted = await self.gateway.gate.admit(self.scope)
+        except TurnedAway:
+            await turn_of_stranger(self.gateway, self.scope)
+            raise
         self.user = admitted.grant.user
         self._client = admitted.sender.client
         return admitted
@@ -95,14 +120,7 @@ class Passage:
     @property
     def client(self) -> str:
         """The client's address, for the log."""
-        if self._client:
-            return self._client
-        try:
-            sent = read_fields(self.scope["headers"])
-        except BadRequest:
-            client = self.scope.get("client")
-            return client[0] if client else "unix"
-        return self.gateway.gate.sender(self.scope, sent).client
+        return self._client or _client_of(self.gateway, self.scope)
 
     def note_as(self, method: str, status: int, seconds: float) -> None:
         """Write down that it is over."""

@@ -13,7 +13,9 @@ from ..core import Gateway
 from ..forwarding import BadRequest, Headers, check_target, framing_of, header, serialize_head
 from ..gate import Passed, Scope, TurnedAway
 from ..limits import Door, Upload
+from ..limits.crowd import neighbourhood
 from ..limits.host import watch_peer
+from ..limits.turns import LARGE_HEAD
 from ..pages import Page
 from ..signin import SIGNOUT
 from .exchange import Exchange
@@ -25,6 +27,8 @@ WRITE_LIMIT = 256 * 1024
 #: within a body without being any of it: what is said of chunks, and trailers.
 MAX_HEAD = 64 * 1024
 HEAD_SECONDS = 30.0
+#: Seconds until more is read of a head that comes in many pieces.
+PIECES_SECONDS = 0.01
 
 
 class Connection(HttpToolsProtocol):
@@ -65,7 +69,30 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._exchange is not None:
             self._exchange.from_client(data)
-        elif not self._express or self._with_uvicorn() or not self._begin(data):
+        elif len(data) <= LARGE_HEAD or self._may_read(data):
+            self._read(data)
+
+    def _may_read(self, data: bytes) -> bool:
+        """Whether so much may be read now; of heads it waits for a turn of its sender's address.
+
+        Whose request it is will be known only when it has been read.
+        """
+        if self._head_bytes < 0 and self._with_uvicorn():
+            return True  # a body's
+        heads = self.gateway.limits.heads
+        address = neighbourhood(self.client[0]) if self.client else ""
+        if heads.take(address):
+            return True
+        self.hold(data)
+        heads.wait(address, self._read_held)
+        return False
+
+    def _read_held(self) -> None:
+        if not self.transport.is_closing():
+            self._read(self._take_held())
+
+    def _read(self, data: bytes) -> None:
+        if not self._express or self._with_uvicorn() or not self._begin(data):
             self._feed(data)
 
     def _feed(self, data: bytes) -> None:
@@ -82,10 +109,17 @@ class Connection(HttpToolsProtocol):
         if self._head_bytes >= 0 and self._head_timer is None:
             self._head_start += data[:MAX_HEAD]
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        elif self._head_bytes >= 0:
+            self.transport.pause_reading()
+            self.loop.call_later(PIECES_SECONDS, self._read_on)
         elif self._parsing and self._head_bytes < 0:
             self.body_comes()
             if self._no_body > MAX_HEAD:
                 self._end(pages.bad_request("There is more around its body than can be read."))
+
+    def _read_on(self) -> None:
+        if not (self.flow.read_paused or self._held or self.transport.is_closing()):
+            self.transport.resume_reading()
 
     def _refuse(self, page: Page, more: Headers | None = None) -> None:
         status, fields, body = own_answer(self.gateway, [], TurnedAway(page, fields=more))

@@ -148,10 +148,25 @@ class Exchange:
         if self._stream is not None:
             self._stream.write(part)
             self._client.hold(data[len(part) :])
+            if self._unsent:
+                self._share(self._stream)
         else:  # the answer is out already: the rest is read to leave the connection usable
             self._client.hold(data[len(part) :])
             if not self._unsent:
                 self._client.answered(last=self.last)
+
+    def _share(self, stream: Splice) -> None:
+        """Read no more of the body until its person has a turn, if they had this one."""
+        turns, user = self._client.gateway.limits.turns, self._passed.admitted.grant.user
+        if turns.take(user):
+            return
+
+        def go_on() -> None:
+            if self._stream is stream and not stream.full:
+                self._client.resume()
+
+        self._client.pause()
+        turns.wait(user, go_on)
 
     def app_full(self) -> None:
         self._client.pause()

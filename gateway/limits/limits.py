@@ -55,9 +55,17 @@ class Limits:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
         self.turns = Turns()
+        #: Of addresses: large heads that are read, and answers to those who are turned away.
+        self.heads = Turns(share=1)
+        self.strangers = Turns(share=1)
         self.refused: Counter[str] = Counter()  # by the limit's name
         self._people = Rate(settings.person_rate, settings.person_rate * BURST_SECONDS, clock)
         self._addresses = Rate(settings.address_rate, settings.address_rate * BURST_SECONDS, clock)
+
+    @property
+    def delayed(self) -> int:
+        """How often something had to wait for its turn."""
+        return self.turns.delayed + self.heads.delayed + self.strangers.delayed
 
     def person(self, user: str, open_now: int) -> None:
         """Count a request of ``user``, who has ``open_now`` answers and sockets; raises ``Over``."""

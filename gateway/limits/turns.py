@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 #: Requests begun, or pieces of streams passed on, for one person in one turn.
 SHARE = 16
+#: Bytes of a head from which on it waits for its address's turn, before it is read.
+LARGE_HEAD = 2048
 
 
 class Turns:

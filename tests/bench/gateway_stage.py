@@ -29,8 +29,11 @@ def stage(**config):
     site.start_server()
     with ExitStack() as running:
         running.callback(site.stop)
-        for number, node in enumerate((site.node.path, other)):
+        #: The processes of both nodes with their apps.
+        site.parts = [
             running.enter_context(_parts(site.directory / f"app-{number}.sock", node))
+            for number, node in enumerate((site.node.path, other))
+        ]
         site.start_gateway()
         yield site
 
@@ -46,7 +49,7 @@ def _parts(app, node):
     try:
         assert process.stdout is not None
         process.stdout.readline()
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(10)

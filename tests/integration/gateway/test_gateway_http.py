@@ -525,4 +525,4 @@ def test_only_a_trusted_proxy_says_who_the_client_is(own_site):
         assert fields(request, "x-forwarded-for") == ["203.0.113.7"]
         assert fields(request, "host") == fields(request, "x-forwarded-host") == ["apps.example"]
         assert fields(request, "forwarded") == []
-    eventually(lambda: site.log.read_text().count("Z 203.0.113.7 ") == 3)
+    eventually(lambda: site.log.read_text().count("203.0.113.7 - ") == 3)

@@ -1,6 +1,8 @@
 """What one person may take of the gateway, and that others are served all the same."""
 
 import os
+import re
+import select
 import signal
 import socket
 import threading
@@ -260,6 +262,41 @@ def test_one_persons_flood_does_not_go_before_anothers_request(own_site, express
         assert all(answered(sock) for sock in [one, *flood])
     assert len(order) == 201
     assert order.index("other") < 100
+
+
+#: What nobody vouches for: fields, and the answer.
+STRANGERS = {
+    "sessions that nobody has": (["Cookie: aen_gateway=guessed"], b"401"),
+    "pages without a session": (["Accept: text/html", "Sec-Fetch-Mode: navigate"], b"302"),
+    "heads that are too large": ([f"X-{n}: {'x' * 90}" for n in range(600)], b"431"),
+}
+
+
+@WAYS
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_a_flood_of_strangers_does_not_go_before_somebodys_request(own_site, express, kind):
+    """Here, too, all lie ready, and what nobody vouches for came first."""
+    site = own_site(express=express, limits=limits())
+    opened = site.granted()
+    fields, status = STRANGERS[kind]
+    strange = "\r\n".join([f"GET {opened.prefix} HTTP/1.1", "Host: 127.0.0.1", *fields, "", ""])
+    with ExitStack() as open_ones:
+        flood = [open_ones.enter_context(connect(site)) for _ in range(100)]
+        one = open_ones.enter_context(connect(site))
+        one.sendall(request(opened))  # makes the connection to the app, too
+        assert answered(one)
+        with site.client() as client:  # behind which all connections have been accepted
+            assert client.get(site.url + "/-/health").status_code == 200
+        os.kill(site.gateway_pid, signal.SIGSTOP)
+        for sock in flood:
+            sock.sendall(strange.encode())
+        one.sendall(request(opened))
+        os.kill(site.gateway_pid, signal.SIGCONT)
+        assert answered(one)
+        before = len(select.select(flood, [], [], 0)[0])
+        assert before < 50
+        assert all(head(sock)[9:12] == status for sock in flood)
+    assert int(re.search(r"aen_gateway_delayed_total (\d+)", site.metrics())[1]) >= 40
 
 
 class _Ordered(App):
