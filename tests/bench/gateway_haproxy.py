@@ -107,7 +107,8 @@ class PlaneBench(Bench):
     http-request set-var(txn.grant) str("{granted}")
     unique-id-format %[var(txn.grant),field(3,|)]
     default_backend aen-slot-1"""
-        return text[:begin] + rules + text[end + len(last) :]
+        rest = text[end + len(last) :].replace(" track aen-gateway/gateway", "")  # there is none
+        return text[:begin] + rules + rest.replace(" on-marked-down shutdown-sessions", "")
 
     def prime(self, subject, people=None):
         super().prime(subject, people)
