@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from deploy import own_pages
 from deploy.say import Problem
 from deploy.supervisor import template
 
@@ -166,16 +167,7 @@ def _to_server(server: Server) -> str:
 def _server(server: Server, scheme: str) -> str:
     from msgspec import structs
 
-    from gateway import pages
-
-    away = pages.Page(
-        503,
-        "server_away",
-        "The server is away",
-        ("It starts again by itself. Running apps go on.", "This page tries again by itself."),
-        (pages.Action("Try now", ""),),
-        retry=3,
-    )
+    away = own_pages.server_away()
     lines = [
         "backend aen-server from base",
         "    http-request set-header X-Forwarded-For %[src]",
@@ -218,21 +210,11 @@ def _pages(home: str) -> str:
     from gateway import pages
 
     unreachable = pages.app_unreachable("It ended the connection, or is not running any more.")
-    away = pages.Page(
-        503,
-        "gateway_away",
-        "The gateway is away",
-        ("It starts again by itself. Apps go on running.", "This page tries again by itself."),
-        (pages.Action("Try now", ""),),
-        retry=3,
-    )
     bad = pages.bad_request("It is not valid, or its header fields are too large.")
     slow = pages.Page(504, "app_silent", "The app did not answer in time", ("It may be at work.",))
-    lines = [
-        _page(status, page, home)
-        for status, page in ((400, bad), (502, unreachable), (503, away), (504, slow))
-    ]
-    return "\n".join(lines)
+    away = own_pages.gateway_away()
+    each = ((400, bad), (502, unreachable), (503, away), (504, slow))
+    return "\n".join(_page(status, page, home) for status, page in each)
 
 
 def _page(status: int, page: object, home: str) -> str:

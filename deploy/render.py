@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy import haproxy, node_service, options, paths, supervisor
+from deploy import haproxy, node_service, options, own_pages, paths, supervisor
 from deploy.node_service import NodeService
 from deploy.programs import HOSTS
 from deploy.say import problems_end_it
@@ -62,6 +62,8 @@ def nginx_conf(site: Site, role: str) -> str:
         server=chosen.server_url.removeprefix("http://"),
         gateway=chosen.gateway_url.removeprefix("http://"),
         static=site.layout.static,
+        server_away=own_pages.for_nginx(own_pages.server_away(), chosen.public_url),
+        gateway_away=own_pages.for_nginx(own_pages.gateway_away(), chosen.public_url),
     )
 
 

@@ -51,22 +51,21 @@ class Authority:
 
 
 class SecureSite(Site):
-    """A site by https. ``named``: each app has a name of its own.
+    """A site by https, where each app has a name of its own.
 
     Subclasses have ``protocol``, which browsers then speak, and ``log``, of what carries the bytes.
     """
 
-    def __init__(self, *, named=True):
+    def __init__(self):
         if shutil.which("certutil") is None:
             pytest.skip("certutil is not installed (Debian’s package is called libnss3-tools)")
         super().__init__()
         self.front = free_port()
         self.hosts = f"aen-{self.suffix}.test", f"apps-{self.suffix}.test"
         self.url, self.gateway = (f"https://{host}:{self.front}" for host in self.hosts)
-        star = "*." if named else ""
         self.public = {
             "AEN_PUBLIC_URL": self.url,
-            "AEN_GATEWAY_PUBLIC_URL": f"https://{star}{self.hosts[1]}:{self.front}",
+            "AEN_GATEWAY_PUBLIC_URL": f"https://*.{self.hosts[1]}:{self.front}",
         }
         self.authority = Authority(self.home / "tls")
         for host in self.hosts:
@@ -95,6 +94,7 @@ class SecureSite(Site):
         return text.replace("/etc/ssl/aen/", f"{self.authority.place}/")
 
     def is_open(self):
+        assert self.proxy.poll() is None, "what is in front has ended"
         return self.get(f"{self.url}/api/v1/health").is_success
 
     def get(self, address, **headers):
@@ -136,10 +136,10 @@ class BehindHaproxy(SecureSite):
 
     protocol = "h2"
 
-    def __init__(self, **wishes):
+    def __init__(self):
         if ABSENT:
             pytest.skip(ABSENT)
-        super().__init__(**wishes)
+        super().__init__()
         self.log = self.home / "haproxy.log"
 
     def put_in_front(self):
@@ -167,8 +167,8 @@ class BehindNginx(SecureSite):
 
     protocol = "http/1.1"
 
-    def __init__(self, **wishes):
-        super().__init__(**wishes)
+    def __init__(self):
+        super().__init__()
         self.log = self.home / "log/gateway.log"
 
     def put_in_front(self):

@@ -128,6 +128,21 @@ def test_by_https_a_token_of_the_persons_opens_the_app_for_a_script(front):
     assert [answer.status_code for answer in answers] == [200, 200, 200]
 
 
+@pytest.mark.parametrize("part", ["server", "gateway"])
+def test_while_a_part_is_away_a_page_says_so_and_tries_again(front, browser, part):
+    page = browser.new_page()
+    address = front.url if part == "server" else front.gateway
+    front.supervisorctl("stop", part)
+    try:
+        assert page.goto(address).status == 503
+        assert page.get_by_role("heading").inner_text() == f"The {part} is away"
+    finally:
+        front.supervisorctl("start", part)
+    until(front.is_ready, "the site to be well again")
+    expect(page.get_by_text(f"The {part} is away")).to_have_count(0, timeout=LAUNCH)
+    page.close()
+
+
 def test_signing_out_and_a_lock_end_a_kernels_socket_in_the_open_page(front, visit_at, capfd):
     page = visit_at(front, "vera")
     tab, _ = opened_lab(page, front, "leaving")

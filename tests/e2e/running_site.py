@@ -160,14 +160,16 @@ class Site:
 
     # --- what goes wrong at two in the morning -----------------------------------------------------
 
+    def supervisorctl(self, *args):
+        """Run a command of Supervisor's and return what it printed."""
+        program, config = self.home / "venv/bin/supervisorctl", self.home / "etc/supervisord.conf"
+        return subprocess.run(
+            [program, "-c", config, *args], capture_output=True, text=True, check=False
+        ).stdout.strip()
+
     def pid(self, program):
         """Return the process id of one of Supervisor's programs, or ``None`` while it is down."""
-        done = subprocess.run(
-            [self.home / "venv/bin/supervisorctl", "-c", self.home / "etc/supervisord.conf",
-             "pid", program],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        text = done.stdout.strip()
+        text = self.supervisorctl("pid", program)
         return int(text) if text.isdigit() and text != "0" else None
 
     def kill(self, program):

@@ -310,6 +310,16 @@ def test_an_app_does_not_have_thousands_of_names_looked_for(site, fields):
         eventually(lambda: client.get(opened.url, headers=opened.cookie).status_code == 502)
 
 
+def test_the_page_that_clears_a_cookie_bomb_comes_through(site):
+    opened = site.open_app()
+    bomb = "; ".join(f"c{number}={'x' * 3000}" for number in range(20))
+    headers = {"Cookie": f"{opened.cookie['Cookie']}; {bomb}", "Accept": "text/html"}
+    with site.client() as client:
+        answer = client.get(opened.url, headers=headers)
+    assert answer.status_code == 431
+    assert len(answer.headers.get_list("set-cookie")) >= 20
+
+
 def test_what_a_connection_names_is_said_to_nobody_behind_haproxy(site):
     """A proxy between us and the browser would take away what guards the answer."""
     opened = site.open_app(app=Answering())
@@ -501,6 +511,9 @@ def test_http_2_is_carried_by_the_same_rules(site):
             pytest.skip("this curl does not speak HTTP/2")
         return int(done.stdout)
 
+    # A browser makes a field of each cookie there.
+    assert curl(*(part for n in range(300) for part in ("-H", f"X-Field-{n}: x"))) == 200
+    before = asked(site)
     assert curl("-H", "TE: trailers") == 200
     assert asked(site) == before + 1
     seen = dict(opened.app.seen[-1].headers)
