@@ -65,8 +65,13 @@ class Answer:
         return head
 
     def _interim(self) -> bytes:
-        """Return what the app says ahead of its answer. Who comes this way speaks HTTP/1.1."""
+        """Return what the app says ahead of its answer. Who comes this way speaks HTTP/1.1.
+
+        Not for proxies: NGINX before 1.29 takes a 103 for the answer itself, and waits for its end.
+        """
         found = self._response.take_interim(self._prefix, self._strip)
+        if any(self._head.fields.sent.said):
+            return b""
         return b"".join([serialize_head(FIRST_LINE[status], fields) for status, fields in found])
 
     def _is_agreed(self) -> bool:

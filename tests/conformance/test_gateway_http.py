@@ -240,6 +240,16 @@ def test_interim_answers_do_not_reach_http_1_0(talk):
     assert (answer[9:12], b"103" in answer) == (b"200", False)
 
 
+def test_a_proxy_that_speaks_for_others_is_spared_interim_answers(talk):
+    """Older NGINX takes one for the answer itself; HAProxy in front of us is not such a one."""
+    if talk.site.way == "haproxy":
+        pytest.skip("who is in front of HAProxy is not asked there")
+    app, _ = talk.asks("", "X-Forwarded-For: 192.0.2.7")
+    app.says(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK)
+    assert talk.browser.hears_head().status == 200
+    talk.browser.hears(b"ok")
+
+
 def test_what_looks_like_an_interim_answer_behind_the_head_is_none(talk):
     app, _ = talk.asks(method="HEAD")
     app.says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n")
