@@ -94,6 +94,20 @@ def test_header_fields_of_40_kilobytes_pass(talk):
     assert len(head["x-large"]) == 40_000
 
 
+@pytest.mark.parametrize("size", [8_000, 40_000])
+def test_a_long_target_passes(talk, size):
+    _, head = talk.asks("x" * size)
+    assert len(head.first) > size
+
+
+def test_a_target_without_end_is_refused(talk):
+    talk.browser.says(f"GET {talk.opened.prefix}".encode())
+    with pytest.raises(OSError):
+        for _ in range(10_000):
+            talk.browser.says(b"x" * 1000)
+    assert talk.nothing_reached_the_app()
+
+
 @pytest.mark.parametrize("size", [50_000, 200_000])
 def test_larger_header_fields_are_refused(talk, size):
     talk.browser.says(talk.request("", "X-Large: " + "x" * size))
