@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from fake_haproxy import ABSENT
 from gateway_fakes import NODE_ID, eventually
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -11,6 +12,16 @@ from compute_agent.protocol import AppStatus, encode
 from gateway.protocol import NodeAddress
 
 PAGE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
+WAYS = pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param({"express": True}, id="express"),
+        pytest.param({"express": False}, id="consumers"),
+        pytest.param(
+            {"haproxy": True}, id="haproxy", marks=pytest.mark.skipif(bool(ABSENT), reason=ABSENT)
+        ),
+    ],
+)
 
 
 @pytest.fixture
@@ -138,8 +149,9 @@ def test_an_address_that_cannot_be_used_is_reported(site):
 # --- one end away --------------------------------------------------------------------------------
 
 
-def test_an_open_websocket_survives_the_server(own_site):
-    site = own_site()
+@WAYS
+def test_an_open_websocket_survives_the_server(own_site, way):
+    site = own_site(**way)
     opened = site.open_app()
     with open_socket(site, opened) as ws, site.client() as client:
         site.stop_server()
@@ -154,8 +166,9 @@ def test_an_open_websocket_survives_the_server(own_site):
         assert ws.recv(timeout=15) == "again"
 
 
-def test_within_the_grace_time_sessions_go_on_and_new_ones_wait(own_site):
-    site = own_site(grace=3600.0)
+@WAYS
+def test_within_the_grace_time_sessions_go_on_and_new_ones_wait(own_site, way):
+    site = own_site(grace=3600.0, **way)
     site.server.ttl = 0.0
     opened, other = site.open_app(), site.open_app()
     with site.client() as client:
@@ -168,8 +181,9 @@ def test_within_the_grace_time_sessions_go_on_and_new_ones_wait(own_site):
         assert "The server is away" in page.text
 
 
-def test_without_grace_nobody_passes_while_the_server_is_away(own_site):
-    site = own_site(grace=0.0)
+@WAYS
+def test_without_grace_nobody_passes_while_the_server_is_away(own_site, way):
+    site = own_site(grace=0.0, **way)
     site.server.ttl = 0.0
     opened = site.open_app()
     with site.client() as client:
@@ -178,8 +192,9 @@ def test_without_grace_nobody_passes_while_the_server_is_away(own_site):
         assert client.get(opened.url, headers=opened.cookie).status_code == 503
 
 
-def test_what_was_revoked_while_the_wire_was_down_is_closed_when_it_is_up(own_site):
-    site = own_site()
+@WAYS
+def test_what_was_revoked_while_the_wire_was_down_is_closed_when_it_is_up(own_site, way):
+    site = own_site(**way)
     opened, kept = site.open_app(), site.open_app()
     with open_socket(site, opened) as ws, open_socket(site, kept) as other:
         site.stop_server()
@@ -230,8 +245,9 @@ def test_a_request_waits_for_a_node_that_restarts(own_site):
     assert answers[0].status_code == 200
 
 
-def test_a_node_that_stays_away_gives_a_page_that_tries_again(own_site):
-    site = own_site()
+@WAYS
+def test_a_node_that_stays_away_gives_a_page_that_tries_again(own_site, way):
+    site = own_site(**way)
     opened = site.open_app()
     site.thread.run(site.node.stop())
     with site.client() as client:
