@@ -32,8 +32,8 @@ class Exchange:
     """A request, its way to the app, and the response's way back."""
 
     __slots__ = (
-        "_again", "_answer", "_began", "_client", "_connecting", "_data", "_head", "_passed", "_status",
-        "_stream", "_unsent", "_waiting", "last",
+        "_again", "_answer", "_began", "_client", "_connecting", "_data", "_head", "_passed", "_resting",
+        "_status", "_stream", "_unsent", "_waiting", "last",
     )  # fmt: skip
 
     def __init__(self, client: "Connection", head: Head, passed: Passed, data: bytes) -> None:
@@ -49,6 +49,7 @@ class Exchange:
         self._answer: Answer | None = None  # once the first of it came, in pieces
         self._status = 0
         self.last = False  # close after this one
+        self._resting = False  # its body does, until a turn
         self._waiting = False  # for a turn of the loop in which it may begin
 
     def begin(self) -> None:
@@ -162,9 +163,11 @@ class Exchange:
             return
 
         def go_on() -> None:
+            self._resting = False
             if self._stream is stream and not stream.full:
                 self._client.resume()
 
+        self._resting = True
         self._client.pause()
         turns.wait(user, go_on)
 
@@ -172,7 +175,8 @@ class Exchange:
         self._client.pause()
 
     def app_ready(self) -> None:
-        self._client.resume()
+        if not self._resting:
+            self._client.resume()
 
     # --- from the app ----------------------------------------------------------------------------
 
