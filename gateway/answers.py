@@ -3,7 +3,7 @@
 from . import pages
 from .core import Gateway
 from .forwarding import Headers
-from .gate import TurnedAway
+from .refusals import TurnedAway
 
 
 def framed(headers: Headers) -> bool:

@@ -1,7 +1,7 @@
 """The gate: from a request to the app it may reach, or to the answer it gets instead."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from . import pages
@@ -15,14 +15,12 @@ from .forwarding import (
     AppPath,
     BadRequest,
     Header,
-    Headers,
     Hosts,
     Place,
     Proxies,
     Sender,
     Sent,
     check_path,
-    is_project_path,
     parse_app_path,
     read_fields,
     same_origin,
@@ -32,13 +30,10 @@ from .forwarding.request import KEPT, KEPT_BYTES
 from .forwarding.sender import UNIX
 from .limits import Limits, Over
 from .limits.crowd import neighbourhood
-from .owncookies import SignInLoop
-from .pages import Page
-from .protocol import AccessAnswer, AccessQuestion, Grant
-from .protocol.origins import app_address, label, path_of
+from .protocol import AccessQuestion, Grant
+from .protocol.origins import label
+from .refusals import Refusals, Scope, TurnedAway, query_of, too_many
 from .signin import SIGNOUT, SignIn
-
-Scope = Mapping[str, Any]
 
 # TRACE gives back what our cookies are stripped from, CONNECT asks for a way to anywhere.
 _NOT_FOR_APPS = frozenset(("TRACE", "CONNECT"))
@@ -78,18 +73,6 @@ class Passed:
         self.fields = b""
 
 
-class TurnedAway(Exception):
-    """The request is answered here: with ``page``, or by a redirect to ``location``."""
-
-    def __init__(
-        self, page: Page | None = None, location: str = "", fields: Headers | None = None
-    ) -> None:
-        super().__init__(page.code if page else "redirect")
-        self.page = page
-        self.location = location
-        self.fields: Headers = fields or []
-
-
 class Gate:
     """Decides about requests for apps, without doing anything to them."""
 
@@ -98,8 +81,8 @@ class Gate:
     ) -> None:
         self._config = config
         self._access = access
-        self._signin = signin
         self._entry = entry
+        self.refusals = Refusals(config, signin, entry)
         self._secure = config.public_scheme == b"https"
         self._origins = config.has_origins
         #: Where a neighbour may set cookies for all names.
@@ -234,7 +217,7 @@ class Gate:
         try:
             self._limits.person(user, self._access.open_of(user))
         except Over as over:
-            raise _too_many(over) from over
+            raise too_many(over) from over
         if told and self.on_admitted is not None:
             self.on_admitted(admitted)
 
@@ -245,33 +228,16 @@ class Gate:
             raise TurnedAway(pages.no_such_method())
         path = parse_app_path(raw)
         if path is None:
-            raise self._elsewhere(raw, place)
+            raise self.refusals.elsewhere(raw, place)
         try:
             check_path(raw)
         except BadRequest as error:
             raise TurnedAway(pages.bad_request(str(error))) from error
         if self._origins and place.label != label(*path[:3]):
-            raise self._at_another_name(scope, path)
+            raise self.refusals.at_another_name(scope, path)
         if len(raw) < len(path.prefix):
-            raise TurnedAway(location=path.prefix.decode() + _query(scope))
+            raise TurnedAway(location=path.prefix.decode() + query_of(scope))
         return path
-
-    def _at_another_name(self, scope: Scope, path: AppPath) -> TurnedAway:
-        """A page load goes on to the app's own name; anything else must be sent there by itself."""
-        rest = scope["raw_path"].decode("ascii")[len(path.prefix) :]
-        here = path.prefix.decode() + rest + _query(scope)
-        url = app_address(self._config.public_url, here)
-        if _is_page_load(scope):
-            return TurnedAway(location=url)
-        return TurnedAway(pages.at_another_name(url))
-
-    def _elsewhere(self, raw: bytes, place: Place) -> TurnedAway:
-        app = path_of(place.label) if raw == b"/" and place.label else None
-        if app is not None:
-            return TurnedAway(location=app)
-        if raw == b"/" or is_project_path(raw):
-            return TurnedAway(location=self._config.server_public + raw.decode("ascii"))
-        return TurnedAway(pages.not_found())
 
     async def _asked(
         self, scope: Scope, sender: Sender, path: AppPath, question: AccessQuestion
@@ -292,75 +258,20 @@ class Gate:
         try:
             self._limits.address(sender.client)
         except Over as over:
-            raise _too_many(over) from over
+            raise too_many(over) from over
 
     async def _ask(
         self, scope: Scope, sender: Sender, path: AppPath, question: AccessQuestion
     ) -> Grant:
         if not question.sessions and question.bearer is None:
-            raise self._sign_in(scope, sender, path, "")
+            raise self.refusals.sign_in(scope, sender, path, "")
         try:
             answer = await self._access.ask(question)
         except ServerAway:
             raise TurnedAway(pages.server_away()) from None
         if answer.status == 200 and answer.grant is not None:
             return answer.grant
-        raise self.refusal(scope, sender, path, question, answer)
-
-    def refusal(
-        self,
-        scope: Scope,
-        sender: Sender,
-        path: AppPath,
-        question: AccessQuestion,
-        answer: AccessAnswer,
-    ) -> TurnedAway:
-        """Return what to say to a request that the server did not grant."""
-        if answer.status == 401 and question.bearer is None:
-            return self._sign_in(scope, sender, path, answer.detail)
-        if answer.status == 401:
-            detail = answer.detail or "The token is not known, or has ended."
-            return TurnedAway(Page(401, "bad_token", "The token is not accepted", (detail,)))
-        if answer.status == 403:
-            return TurnedAway(pages.forbidden(answer.detail, self._project_page(answer.page)))
-        if answer.status == 409:
-            page = pages.starting if answer.starting else pages.not_running
-            return TurnedAway(page(answer.detail, self._project_page(answer.page)))
-        return TurnedAway(pages.not_found(answer.detail))
-
-    def _project_page(self, page: str) -> str:
-        if page.startswith(("http://", "https://")):
-            return page
-        return self._config.server_public + (page if page.startswith("/") else "/")
-
-    def _sign_in(self, scope: Scope, sender: Sender, path: AppPath, detail: str) -> TurnedAway:
-        """A page load goes to sign in; a script's call is told so."""
-        here = scope["raw_path"].decode("ascii") + _query(scope)
-        if scope["type"] != "http" or not pages.wants_html(scope["headers"]):
-            return TurnedAway(Page(401, "signed_out", "No one is signed in", (detail,)))
-        if scope["method"] != "GET":
-            return TurnedAway(pages.sign_in(here))
-        cookies = plain_cookies(scope["headers"])
-        try:
-            if self._origins:
-                location, fields = self._entry.begin(here, path, cookies)
-                return TurnedAway(location=location, fields=fields)
-        except SignInLoop:
-            return TurnedAway(pages.sign_in_loop(SIGNOUT))
-        return self.to_server(here, sender, path, cookies)
-
-    def to_server(
-        self, here: str, sender: Sender, path: AppPath, cookies: dict[str, str]
-    ) -> TurnedAway:
-        """Send the browser to the server to sign in, and back to ``here`` at the gateway's own name."""
-        if not _is_public_host(self._config, sender.host):
-            # The pending state would be set for another host than the one that comes back.
-            return TurnedAway(location=self._config.own_url + here)
-        try:
-            location, fields = self._signin.begin(here, cookies, path.prefix.decode())
-        except SignInLoop:
-            return TurnedAway(pages.sign_in_loop(SIGNOUT))
-        return TurnedAway(location=location, fields=fields)
+        raise self.refusals.not_granted(scope, sender, path, question, answer)
 
     def _question(self, scope: Scope, path: AppPath, sent: Sent, place: Place) -> AccessQuestion:
         """Return what to ask about the request; raises ``TurnedAway`` if its fields are too large."""
@@ -383,36 +294,3 @@ class Gate:
             return
         if not same_origin(sent.origin, self._config.public_scheme, sender.host):
             raise TurnedAway(pages.bad_origin())
-
-
-def _is_page_load(scope: Scope) -> bool:
-    wanted = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-    return wanted and pages.wants_html(scope["headers"])
-
-
-def _too_many(over: Over) -> TurnedAway:
-    """Return what to say to who is over a limit."""
-    return TurnedAway(pages.too_many(str(over), over.seconds))
-
-
-def _is_public_host(config: Config, host: bytes) -> bool:
-    """Return whether the browser came by the gateway's public name."""
-    default = b":443" if config.public_scheme == b"https" else b":80"
-    name = host.lower().removesuffix(default)
-    return not host or config.public_origin == config.public_scheme + b"://" + name
-
-
-def plain_cookies(headers: Headers) -> dict[str, str]:
-    """Return all cookies of a request, the first of each name."""
-    found: dict[str, str] = {}
-    for name, value in headers:
-        if name == b"cookie":
-            for part in value.decode("latin-1").split(";"):
-                key, _, content = part.strip().partition("=")
-                found.setdefault(key, content)
-    return found
-
-
-def _query(scope: Scope) -> str:
-    query: bytes = scope.get("query_string", b"")
-    return "?" + query.decode("ascii", "ignore") if query else ""

@@ -17,7 +17,8 @@ from ..forwarding import (
     header,
     is_repeatable,
 )
-from ..gate import Admitted, Scope, TurnedAway
+from ..gate import Admitted
+from ..refusals import Scope, TurnedAway
 from ..upstream import AppResponse, AppUnreachable, Splice
 from .passage import ClientGone, Passage, Receive, Send
 

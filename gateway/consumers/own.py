@@ -27,10 +27,10 @@ from ..forwarding import (
     read_fields,
     same_origin,
 )
-from ..gate import Scope, TurnedAway, plain_cookies
 from ..metrics import links, process
 from ..pages import Action, Page
 from ..protocol import AccessQuestion
+from ..refusals import Scope, TurnedAway, plain_cookies
 from ..signin import CALLBACK, SIGNOUT, ServerSilent, SignInError
 from .passage import Receive, Send, send_answer, turn_of_stranger
 
@@ -163,7 +163,7 @@ async def _enter(gateway: Gateway, visit: _Visit) -> TurnedAway:
         if status != 401:  # what else there is to say, the app's host says
             return TurnedAway(location=gateway.entry.give(session, wanted))
     here = f"{ENTER}?{visit.scope['query_string'].decode('ascii', 'replace')}"
-    return gateway.gate.to_server(here, visit.sender, wanted.path, visit.cookies)
+    return gateway.gate.refusals.to_server(here, visit.sender, wanted.path, visit.cookies)
 
 
 async def _asked(gateway: Gateway, visit: _Visit, question: AccessQuestion) -> int:

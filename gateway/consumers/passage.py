@@ -10,9 +10,10 @@ from ..access import ServerAway
 from ..answers import framed, own_answer
 from ..core import Gateway
 from ..forwarding import BadRequest, read_fields, target_of
-from ..gate import Admitted, Scope, TurnedAway
+from ..gate import Admitted
 from ..limits.crowd import neighbourhood
 from ..limits.turns import LARGE_HEAD
+from ..refusals import Scope, TurnedAway
 from ..upstream import AppRefused, AppUnreachable, Splice
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -104,7 +105,9 @@ class Passage:
         if answer.status == 200:
             return AppUnreachable("The app is not running on its node, or has just ended.")
         path, sender = admitted.path, admitted.sender
-        return self.gateway.gate.refusal(self.scope, sender, path, admitted.question, answer)
+        return self.gateway.gate.refusals.not_granted(
+            self.scope, sender, path, admitted.question, answer
+        )
 
     async def admit(self) -> Admitted:
         """Return what the request may reach; raises ``TurnedAway``, in turns of its address."""

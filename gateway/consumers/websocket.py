@@ -19,8 +19,9 @@ from .. import pages
 from ..answers import own_answer
 from ..core import Gateway
 from ..forwarding import Headers, forwarded_fields, to_app_websocket, to_client
-from ..gate import Admitted, Scope, TurnedAway
+from ..gate import Admitted
 from ..messages import message_frame, too_large, whole_message
+from ..refusals import Scope, TurnedAway
 from ..upstream import AppUnreachable, Splice
 from .passage import ClientGone, Passage, Receive, Send
 

@@ -11,12 +11,13 @@ from ..answers import own_answer
 from ..clearing import clearing_of
 from ..core import Gateway
 from ..forwarding import BadRequest, Headers, check_target, framing_of, header, serialize_head
-from ..gate import Passed, Scope, TurnedAway
+from ..gate import Passed
 from ..limits import Door, Upload
 from ..limits.crowd import neighbourhood
 from ..limits.host import watch_peer
 from ..limits.turns import LARGE_HEAD
 from ..pages import Page
+from ..refusals import Scope, TurnedAway
 from ..signin import SIGNOUT
 from .exchange import Exchange
 from .head import Fields, Head, read_head

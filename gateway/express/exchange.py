@@ -14,8 +14,9 @@ from ..forwarding import (
     serialize_head,
     target_of,
 )
-from ..gate import Passed, TurnedAway
+from ..gate import Passed
 from ..pages import Page
+from ..refusals import TurnedAway
 from ..upstream import AppUnreachable, Splice
 from .answer import FIRST_LINE, Answer, whole_answer
 from .head import Head

@@ -8,10 +8,11 @@ from gateway.access import Access
 from gateway.config import Config
 from gateway.entry import Entry
 from gateway.forwarding import read_fields
-from gateway.gate import Gate, TurnedAway
+from gateway.gate import Gate
 from gateway.limits import Limits, Settings
 from gateway.limits.limits import BURST_SECONDS
 from gateway.protocol import AccessAnswer, AccessQuestion, Grant, Revoke
+from gateway.refusals import TurnedAway
 
 FIELDS = [(b"host", b"127.0.0.1"), (b"cookie", b"aen_gateway=s-1")]
 
