@@ -1,6 +1,7 @@
 """What the gateway tells HAProxy: exactly what it decided, for as long, and no longer."""
 
 import contextlib
+import json
 import re
 import shutil
 import socket
@@ -11,8 +12,9 @@ import httpx
 import msgspec
 import pytest
 from fake_haproxy import ABSENT
-from fake_parts import begin_answer, eventually, send_chunk
+from fake_parts import begin_answer, eventually, read_body, reply, send_chunk
 from gateway_fakes import Site
+from http2_frames import ask
 from websockets.sync.client import connect
 
 from deploy.haproxy import render
@@ -523,3 +525,36 @@ def test_http_2_is_carried_by_the_same_rules(site):
     assert curl("-X", "POST", "-H", "Origin: https://foreign.example") == 403
     assert curl("-H", "X-Forwarded-For: 6.6.6.6") == 200
     assert dict(opened.app.seen[-1].headers)["x-forwarded-for"] == "127.0.0.1"
+
+
+class Telling:
+    """An app that says which fields it knows of when it has read the body."""
+
+    async def __call__(self, scope, receive, send) -> None:
+        await read_body(receive)
+        fields = {name.decode(): value.decode() for name, value in scope["headers"]}
+        await reply(send, 200, fields)
+
+
+@pytest.mark.row(6)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("named", [True, False], ids=["authority", "host"])
+def test_fields_behind_a_body_by_http_2_reach_no_app(site, method, named):
+    """Uvicorn, which is in many apps, takes them for header fields."""
+    opened = site.open_app(app=Telling())
+    carried(site, opened, headers=opened.cookie)
+    host = f"127.0.0.1:{site.port}"
+    lines = [(":method", method), (":scheme", "http"), (":path", opened.prefix)]
+    lines += [(":authority" if named else "host", host), ("cookie", opened.cookie["Cookie"])]
+    behind = [("x-forwarded-user", "admin"), ("aen-user", "admin"), ("cookie", "aen_gateway=1")]
+    before = asked(site)
+    for body in (b"", b"hello"):
+        told = json.loads(ask(site.port, lines, body, behind))
+        assert not {"x-forwarded-user", "aen-user", "cookie"} & set(told)
+        assert told["x-forwarded-host"] == host
+    assert asked(site) == before
+    # What is known to have nothing behind it is carried as before.
+    assert json.loads(ask(site.port, lines))["authorization"] == "token of-the-app"
+    sized = [*lines, ("content-length", "5")]
+    assert "aen-user" not in json.loads(ask(site.port, sized, b"hello", behind))
+    assert asked(site) == before + 2
