@@ -159,7 +159,7 @@ class Exchange:
 
     def _share(self, stream: Splice) -> None:
         """Read no more of the body until its person has a turn, if they had this one."""
-        turns, user = self._client.gateway.limits.turns, self._passed.admitted.grant.user
+        turns, user = self._client.gateway.limits.uploads, self._passed.admitted.grant.user
         if turns.take(user):
             return
 

@@ -58,6 +58,8 @@ class Limits:
         #: Of addresses: large heads that are read, and answers to those who are turned away.
         self.heads = Turns(share=1)
         self.strangers = Turns(share=1)
+        #: Of people: pieces of uploads, each of up to 256 KiB.
+        self.uploads = Turns(share=2)
         self.refused: Counter[str] = Counter()  # by the limit's name
         self._people = Rate(settings.person_rate, settings.person_rate * BURST_SECONDS, clock)
         self._addresses = Rate(settings.address_rate, settings.address_rate * BURST_SECONDS, clock)
@@ -65,7 +67,8 @@ class Limits:
     @property
     def delayed(self) -> int:
         """How often something had to wait for its turn."""
-        return self.turns.delayed + self.heads.delayed + self.strangers.delayed
+        turns = (self.turns, self.heads, self.strangers, self.uploads)
+        return sum(one.delayed for one in turns)
 
     def person(self, user: str, open_now: int) -> None:
         """Count a request of ``user``, who has ``open_now`` answers and sockets; raises ``Over``."""
