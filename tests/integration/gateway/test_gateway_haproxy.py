@@ -14,7 +14,7 @@ import pytest
 from fake_haproxy import ABSENT
 from fake_parts import begin_answer, eventually, read_body, reply, send_chunk
 from gateway_fakes import Site
-from http2_frames import ask
+from http2_frames import ask, opens
 from websockets.sync.client import connect
 
 from deploy.haproxy import render
@@ -45,9 +45,10 @@ def carried(site, opened, **options):
         return answer
 
 
-def asked(site) -> int:
-    """How many requests HAProxy has sent to apps by itself."""
-    return int(re.search(r'haproxy_requests_total\{status="2xx"\} (\d+)', site.metrics())[1])
+def asked(site, status="2xx") -> int:
+    """How many requests HAProxy has sent to apps by itself, which were answered so."""
+    pattern = rf'haproxy_requests_total\{{status="{status}"\}} (\d+)'
+    return int(re.search(pattern, site.metrics())[1])
 
 
 def test_a_granted_session_is_carried_without_the_gateway(site):
@@ -558,3 +559,18 @@ def test_fields_behind_a_body_by_http_2_reach_no_app(site, method, named):
     sized = [*lines, ("content-length", "5")]
     assert "aen-user" not in json.loads(ask(site.port, sized, b"hello", behind))
     assert asked(site) == before + 2
+
+
+@pytest.mark.parametrize("origin", ["own", "foreign"])
+def test_a_websocket_by_http_2_is_carried_without_the_gateway_if_its_origin_is_the_apps(
+    site, origin
+):
+    opened = site.open_app()
+    carried(site, opened, headers=opened.cookie)
+    before = asked(site, "1xx")
+    lines = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"),
+             (":path", opened.prefix), (":authority", f"127.0.0.1:{site.port}"),
+             ("cookie", opened.cookie["Cookie"]), ("sec-websocket-version", "13"),
+             ("origin", site.url if origin == "own" else "https://foreign.example")]  # fmt: skip
+    assert opens(site.port, lines) is (origin == "own")
+    assert asked(site, "1xx") == before + (origin == "own")
