@@ -11,6 +11,10 @@ _FIN = 0x80
 _TEXT, _BINARY = _FIN | Opcode.TEXT, _FIN | Opcode.BINARY
 _KINDS = (_TEXT, _BINARY)
 _MASKED = 0x80
+#: Close code "try again later": a person's messages under way hold too much together.
+TOO_MUCH = 1013
+#: By this key the consumer says with ``websocket.accept`` whose account the messages are on.
+HELD = "aen.held"
 
 
 def whole_message(protocol: Protocol, data: bytes, *, masked: bool) -> bytes | str | None:

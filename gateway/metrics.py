@@ -73,6 +73,7 @@ class Metrics:
                 ('{direction="to"}', traffic.sent),
             ]),
             *lines_of("refused_total", "counter", refused),
+            *lines_of("message_bytes", "gauge", [("", limits.messages.total)]),
             *lines_of("delayed_total", "counter", [("", limits.delayed)]),
         ]  # fmt: skip
         return "\n".join([*lines, ""])
@@ -134,7 +135,8 @@ _HELP = {
     "access_misses_total": "Requests that the server was asked about.",
     "app_errors_total": "Requests answered 502, as their app was not reached or broke off.",
     "app_bytes_total": "Bytes to and from apps.",
-    "refused_total": "Requests refused by a limit.",
+    "refused_total": "Requests refused, or WebSockets closed, by a limit.",
+    "message_bytes": "Bytes of WebSockets' messages that are held until they are passed on.",
     "delayed_total": "Requests and pieces of streams that waited for others' turn.",
     "server_up": "1 while the wire to the server stands.",
     "node_up": "1 while the node is reached.",

@@ -4,15 +4,16 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import sys
 import time
-from collections.abc import Sequence
+from typing import Any
 
 from channels.consumer import AsyncConsumer
 from websockets.client import ClientProtocol
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import OPEN
+from websockets.protocol import OPEN, Event
 from websockets.uri import WebSocketURI
 
 from .. import pages
@@ -20,7 +21,8 @@ from ..answers import own_answer
 from ..core import Gateway
 from ..forwarding import Headers, forwarded_fields, to_app_websocket, to_client
 from ..gate import Admitted
-from ..messages import message_frame, too_large, whole_message
+from ..limits import PIECE_BYTES
+from ..messages import HELD, TOO_MUCH, message_frame, too_large, whole_message
 from ..refusals import Scope, TurnedAway
 from ..upstream import AppUnreachable, Splice
 from .passage import ClientGone, Passage, Receive, Send
@@ -78,8 +80,11 @@ class _Socket(Passage):
         self._app = ClientProtocol(
             _NOWHERE, subprotocols=subprotocols, max_size=self._largest or None
         )
-        self._early: Sequence[object] = ()
+        self._early: list[Event] = []
         self._parts: list[bytes] = []
+        self._part_bytes = 0
+        self._held = gateway.limits.messages.held("")  # of what the app sends
+        self._over = ""  # the reason, if it held too much
         self._text = False
 
     async def run(self) -> None:
@@ -87,6 +92,7 @@ class _Socket(Passage):
         if (await self._receive())["type"] != "websocket.connect":
             raise ClientGone
         admitted = await self.admit()
+        self._held = self.gateway.limits.messages.held(self.user)
         access = self.gateway.access
         access.hold(admitted.question, admitted.grant, self)
         try:
@@ -94,10 +100,16 @@ class _Socket(Passage):
             try:
                 await self._carry(admitted, stream)
             finally:
-                key = (admitted.grant.node, admitted.grant.app_id)
-                self.gateway.pool.discard(key, stream, gently=True)
+                self._held.holds(0)
+                self._leave(admitted, stream)
         finally:
             access.release(self)
+
+    def _leave(self, admitted: Admitted, stream: Splice) -> None:
+        """End the app's side. What it has not taken by now would lie here for as long as it likes."""
+        key = (admitted.grant.node, admitted.grant.app_id)
+        self.gateway.pool.discard(key, stream, gently=not stream.full)
+        asyncio.get_running_loop().call_later(CLOSE_PATIENCE, stream.abort)
 
     async def _carry(self, admitted: Admitted, stream: Splice) -> None:
         response = await self._handshake(admitted, stream)
@@ -110,7 +122,8 @@ class _Socket(Passage):
             for name, value in self._fields(admitted, response)
             if name not in _HANDSHAKE_FIELDS
         ]
-        accept = {"type": "websocket.accept", "headers": fields}
+        held = self.gateway.limits.messages.held(self.user)
+        accept = {"type": "websocket.accept", "headers": fields, HELD: held}
         await self._send({**accept, "subprotocol": self._app.subprotocol})
         upwards = asyncio.create_task(self._upwards(stream))
         try:
@@ -177,8 +190,8 @@ class _Socket(Passage):
 
     async def _downwards(self, stream: Splice) -> None:
         """Pass what the app sends to the client, until either ends."""
-        for event in self._early:
-            await self._to_client(event)
+        if not await self._pass(self._early, stream):
+            return
         turns = self.gateway.limits.turns
         while data := await stream.read():
             message = whole_message(self._app, data, masked=False)
@@ -192,27 +205,63 @@ class _Socket(Passage):
     async def _parse(self, data: bytes, stream: Splice) -> bool:
         """Have the library read what is not a message and no more; returns whether it goes on."""
         self._app.receive_data(data)
-        for event in self._app.events_received():
-            await self._to_client(event)
-        self._flush(stream)
-        await stream.drain()
-        return self._app.close_rcvd is None and self._app.parser_exc is None
+        return await self._pass(self._app.events_received(), stream)
 
-    async def _to_client(self, event: object) -> None:
+    async def _pass(self, events: list[Event], stream: Splice) -> bool:
+        """Pass on the messages that are whole; returns whether it goes on."""
+        left = sum(map(_size, events))
+        if not self._held.holds(self._under_way + left):
+            self._too_much(stream)
+            return False
+        await self._send_whole(events, left)
+        self._held.holds(self._under_way)
+        self._flush(stream)
+        if self._app.close_rcvd is not None or self._app.parser_exc is not None:
+            return False
+        await stream.drain()
+        return True
+
+    async def _send_whole(self, events: list[Event], left: int) -> None:
+        """Send the messages that are whole; ``left``: bytes of all these events."""
+        events.reverse()
+        while events:
+            left -= _size(events[-1])
+            message = self._message_of(events.pop())
+            if message is not None:
+                self._held.holds(self._under_way + left + sys.getsizeof(message))
+                await self._send_message(message)
+
+    @property
+    def _under_way(self) -> int:
+        """Bytes that are held of a message of the app's that is not whole."""
+        return len(self._app.reader.buffer) + self._part_bytes
+
+    def _too_much(self, stream: Splice) -> None:
+        self._over = self._held.refuse()
+        self._app.fail(TOO_MUCH, self._over)
+        self._app.reader.discard()
+        self._parts.clear()
+        self._held.holds(0)
+        self._flush(stream)
+
+    def _message_of(self, event: Event) -> bytes | str | None:
+        """Return the message that ends with a frame, if one does."""
         if not isinstance(event, Frame) or event.opcode in (
             Opcode.PING, Opcode.PONG, Opcode.CLOSE
         ):  # fmt: skip
-            return
+            return None
         if event.opcode is not Opcode.CONT:
             self._text = event.opcode is Opcode.TEXT
         if not event.fin or self._parts:
             self._parts.append(bytes(event.data))
+            self._part_bytes += len(event.data) + PIECE_BYTES
             if not event.fin:
-                return
+                return None
         data = b"".join(self._parts) if self._parts else bytes(event.data)
         self._parts.clear()
+        self._part_bytes = 0
         try:
-            await self._send_message(data.decode() if self._text else data)
+            return data.decode() if self._text else data
         except UnicodeDecodeError:
             self._app.fail(1007, "not UTF-8")
             raise AppUnreachable("The app sent text that is not UTF-8.") from None
@@ -225,19 +274,25 @@ class _Socket(Passage):
         """Pass what the client sends to the app, until the client closes."""
         turns = self.gateway.limits.turns
         while True:
-            message = await self._receive()
-            if self._app.state is not OPEN:
+            # No name here holds on to a message while the app takes its time.
+            if not self._to_app(await self._receive(), stream):
                 return
-            if message["type"] == "websocket.disconnect":
-                self._client_closed(message, stream)
-                return
-            text = message.get("text")
-            data = message["bytes"] if text is None else text
-            stream.write(message_frame(data, secrets.token_bytes(4)))
             if stream.full:
                 await stream.drain()
             if not turns.take(self.user):
                 await turns.mine(self.user)
+
+    def _to_app(self, message: dict[str, Any], stream: Splice) -> bool:
+        """Send one message, or the client's close; returns whether more may follow."""
+        if self._app.state is not OPEN:
+            return False
+        if message["type"] == "websocket.disconnect":
+            self._client_closed(message, stream)
+            return False
+        text = message.get("text")
+        data = message["bytes"] if text is None else text
+        stream.write(message_frame(data, secrets.token_bytes(4)))
+        return True
 
     def _client_closed(self, message: dict[str, object], stream: Splice) -> None:
         code = message.get("code", 1005)
@@ -265,6 +320,9 @@ class _Socket(Passage):
             return
         if isinstance(self._app.parser_exc, PayloadTooBig):
             await self._close(TOO_LARGE, too_large(self._largest))
+            return
+        if self._over:
+            await self._close(TOO_MUCH, self._over)
             return
         received = self._app.close_rcvd
         code = received.code if received else APP_LOST
@@ -298,3 +356,8 @@ class _Socket(Passage):
     def note(self, seconds: float) -> None:
         """Write the line of the access log."""
         self.note_as("WEBSOCKET", self._status, seconds)
+
+
+def _size(event: Event) -> int:
+    """Return the bytes that a frame holds."""
+    return PIECE_BYTES + len(event.data) if isinstance(event, Frame) else 0

@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from .crowd import neighbourhood
+from .holding import Holding
 from .rate import Rate
 from .turns import Turns
 
@@ -36,6 +37,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     upload_bytes: Count = 1024
     #: Bytes of a WebSocket's message that the consumers carry, which hold it as a whole.
     message_bytes: Count = 256 * 1024 * 1024
+    #: Bytes of all such messages of one person that are under way at a time.
+    person_message_bytes: Count = 512 * 1024 * 1024
     #: Seconds for which a browser may take nothing of what is sent to it.
     reader_seconds: Seconds = 300.0
 
@@ -61,6 +64,7 @@ class Limits:
         #: Of people: pieces of uploads, each of up to 256 KiB.
         self.uploads = Turns(share=2)
         self.refused: Counter[str] = Counter()  # by the limit's name
+        self.messages = Holding(settings.person_message_bytes, self.refused)
         self._people = Rate(settings.person_rate, settings.person_rate * BURST_SECONDS, clock)
         self._addresses = Rate(settings.address_rate, settings.address_rate * BURST_SECONDS, clock)
 
