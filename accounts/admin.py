@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from . import actions
 from .admin_base import ReadOnlyAdmin
 from .errors import ActionError
-from .models import ApiToken, AuditEntry, FormerName, Job, SignInAttempts, User
+from .models import ApiToken, AuditEntry, FormerName, Job, RestoreUnderWay, SignInAttempts, User
 
 # Groups are in no page yet; edited here they would pass the actions and their audit.
 admin.site.unregister(Group)
@@ -123,3 +123,8 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 class JobAdmin(ReadOnlyAdmin):
     list_display = ["kind", "state", "attempts", "run_at", "ended_at", "error"]
     list_filter = ["state", "kind"]
+
+
+@admin.register(RestoreUnderWay)
+class RestoreUnderWayAdmin(ReadOnlyAdmin):
+    list_display = ["since"]

@@ -17,6 +17,14 @@ from typing import ParamSpec, TypeVar
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Model
 
+
+class Contended(OperationalError):
+    """What was to be written stays another transaction's, for instance that of a server that was killed.
+
+    MongoDB keeps such a one for up to a minute.
+    """
+
+
 #: The errors of a database that is away, or too busy to answer. It may be back in a moment.
 AWAY = (OperationalError, InterfaceError)
 
@@ -46,6 +54,7 @@ def atomic() -> AbstractContextManager[object]:
 def retried(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Call a function again when another's write in the same moment undid its transaction.
 
+    Raises ``Contended`` when that goes on for longer than two changes take.
     The rows it was given are as they were, each time. Within a transaction that is open already the
     error goes up to the function that opened it.
     """
@@ -65,7 +74,12 @@ def retried(function: Callable[_P, _R]) -> Callable[_P, _R]:
                 row.__dict__.clear()
                 row.__dict__.update(state)
             time.sleep(random.uniform(0, longest))  # noqa: S311 (spreads those who collided)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except DatabaseError as error:
+            if not _may_succeed_later(error):
+                raise
+            raise Contended("another change holds what this one writes") from error
 
     return until_done
 

@@ -1,16 +1,12 @@
-"""One site for all tests here, and Chromium from the system's packages."""
+"""One site for all tests here, and a browser."""
 
-import contextlib
 import functools
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from chromium import CHROMIUM, QUIET, started
 from running_site import Site, until
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 # Tests that several files share.
 pytest.register_assert_rewrite("production")
 
@@ -25,21 +21,6 @@ def site():
 def browser():
     with started(lambda chromium: chromium.launch(executable_path=CHROMIUM, args=QUIET)) as running:
         yield running
-
-
-@contextlib.contextmanager
-def started(launch):
-    """Have Chromium as ``launch`` starts it, or skip.
-
-    For a module at most, not for the session: Playwright's loop runs in this thread as long as it
-    is open, and tests that come later want a loop, or Django's database, for themselves.
-    """
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed (Debian’s package is called chromium)")
-    with sync_playwright() as playwright:
-        running = launch(playwright.chromium)
-        yield running
-        running.close()
 
 
 #: What every tab showed when a test failed. Not kept in git.

@@ -6,7 +6,7 @@ A file of tests imports these, and says by its fixture ``front`` which site it i
 import re
 
 import pytest
-from conftest import CHROMIUM, QUIET, started
+from chromium import CHROMIUM, QUIET, started
 from playwright.sync_api import expect
 from running_site import until
 from test_hostile_app import attack, still_signed_in

@@ -7,9 +7,9 @@ from django.db import DatabaseError, IntegrityError, connection
 from django.test import RequestFactory
 
 from accounts import actions as accounts
-from accounts import audit, jobs, throttle
+from accounts import audit, jobs, throttle, transactions
 from accounts.models import AuditEntry, SignInAttempts, User
-from accounts.transactions import after_commit, atomic, retried
+from accounts.transactions import AWAY, Contended, after_commit, atomic, retried
 from compute_agent.protocol import Stop
 from datacenters import outbox
 from projects import actions
@@ -105,6 +105,21 @@ def test_attempts_at_once_are_all_counted(cast):
     row = SignInAttempts.objects.get()
     assert row.count == sum(result == 0 for result in results)
     assert row.count >= throttle.FREE
+
+
+def test_what_another_holds_for_good_is_given_up_as_a_database_that_is_away(monkeypatch):
+    monkeypatch.setattr(transactions, "_PAUSES", (0, 0))
+    monkeypatch.setattr(transactions, "_may_succeed_later", lambda error: True)
+    tries = []
+
+    @retried
+    def work():
+        tries.append(1)
+        raise DatabaseError("WriteConflict")
+
+    with pytest.raises(Contended) as raised:
+        work()
+    assert (len(tries), isinstance(raised.value, AWAY)) == (3, True)
 
 
 def test_turns_at_once_are_all_counted(project):

@@ -14,6 +14,13 @@ from tests.postgresql import PostgreSQL, why_not
 ROUNDS = 3
 #: Acknowledged before each kill.
 ENOUGH = 25
+_PEOPLE = """
+import json, sys, django
+django.setup()
+from accounts import actions
+people = [actions.create_user(name, by=None) for name in sys.argv[1:]]
+print(json.dumps(actions.create_token(people[0], "t", ["api"], by=None)[1]))
+"""
 _WHAT_IS_THERE = """
 import json, django
 django.setup()
@@ -35,9 +42,10 @@ print(json.dumps({
 class Writer(threading.Thread):
     """A person who makes projects and shares them, and notes what the server acknowledged."""
 
-    def __init__(self, url, token, number, acknowledged):
+    def __init__(self, url, token, number, acknowledged, people):
         super().__init__(daemon=True)
         self.url, self.number, self.acknowledged = url, number, acknowledged
+        self.owner, self.editor = people
         self.headers = {"Authorization": f"Bearer {token}"}
         self.refused = []
 
@@ -48,15 +56,19 @@ class Writer(threading.Thread):
             for count in range(100_000):
                 name = f"w{self.number}-{count}"
                 answer = client.post("projects", json={"name": name})
-                self.note(answer, 201, ("made", name))
-                answer = client.put(f"projects/mira/{name}/team/edda", json={"role": "editor"})
+                if not self.note(answer, 201, ("made", name)):
+                    continue
+                answer = client.put(
+                    f"projects/{self.owner}/{name}/team/{self.editor}", json={"role": "editor"}
+                )
                 self.note(answer, 200, ("shared", name))
 
     def note(self, answer, expected, what):
         if answer.status_code == expected:
             self.acknowledged.append(what)
-        else:
-            self.refused.append(answer.text)
+            return True
+        self.refused.append(answer.text)
+        return False
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mongodb"])
@@ -73,11 +85,15 @@ def site(request, site_on, tmp_path):
 
 
 def test_nothing_acknowledged_is_lost_and_nothing_is_there_by_halves(site):
-    token = site.set_up()["token"]
+    site.set_up()
     acknowledged, refused = [], []
     for round_ in range(ROUNDS):
+        # Others each time: MongoDB keeps what a killed server was changing for a minute.
+        people = [f"owner{round_}", f"editor{round_}"]
+        token = site.run_json(_PEOPLE, *people)
         server, enough = site.serve(), len(acknowledged) + ENOUGH
-        writers = [Writer(site.url, token, f"{round_}-{n}", acknowledged) for n in range(4)]
+        writers = [Writer(site.url, token, f"{round_}-{n}", acknowledged, people)
+                   for n in range(4)]  # fmt: skip
         for writer in writers:
             writer.start()
         until(lambda: len(acknowledged) >= enough, "writes to be acknowledged")  # noqa: B023
@@ -86,6 +102,8 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_by_halves(site):
         for writer in writers:
             writer.join(PATIENCE)
             refused += writer.refused
+    if site.database.startswith("mongodb"):  # which has nobody wait: who loses too often is told so
+        refused = [answer for answer in refused if '"unavailable"' not in answer]
     assert refused == []
     found = site.run_json(_WHAT_IS_THERE)
     there = found["projects"]
