@@ -80,7 +80,10 @@ class ApiErrors:
         404: ("not_found", "There is nothing here, or you may not see it."),
         405: ("method_not_allowed", "This address takes other methods; see the header Allow."),
         500: ("broken", "The server made a mistake, which is in its log."),
-        503: ("unavailable", "The server can’t use its database now. Running apps go on; try again."),
+        503: (
+            "unavailable",
+            "The server can’t use its database. Running apps go on; try again.",
+        ),
     }
 
     def __init__(self, get_response: Handler) -> None:
