@@ -39,7 +39,7 @@ class PeerSite:
         port = free_port()
         self._peer = PEERS[self.way](port)
         owner = "p" + uuid.uuid4().hex[:12]
-        return SimpleNamespace(port=port, prefix=f"/{owner}/work/lab/", session="nobodys")
+        return SimpleNamespace(port=port, prefix=f"/{owner}/study/lab/", session="nobodys")
 
     def granted(self, opened: SimpleNamespace) -> SimpleNamespace:
         return opened  # to whoever asks

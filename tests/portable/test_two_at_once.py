@@ -9,7 +9,6 @@ import threading
 from uuid import uuid4
 
 import pytest
-from django.db import connection
 from django.http import Http404
 
 from accounts import actions as accounts
@@ -22,6 +21,7 @@ from datacenters.models import Node
 from projects import access, actions
 from projects.actions.locking import lock
 from projects.models import AppInstance, PathOverride, Project
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,26 +41,6 @@ class Meeting:
             # Broken: the other one has to wait, or refuses to go on.
             with contextlib.suppress(threading.BrokenBarrierError):
                 self._barrier.wait(MOMENT)
-
-
-def at_once(*works):
-    """Run the works in threads of their own; return what each gave or raised."""
-    results = [None] * len(works)
-
-    def run(index, work):
-        try:
-            results[index] = work()
-        except Exception as error:
-            results[index] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=item) for item in enumerate(works)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ async def log(out):
     return AccessLog(out)
 
 
-async def written(log, out, path=b"/mira/work/lab/", seconds=0.0, user="u-1"):
+async def written(log, out, path=b"/mira/study/lab/", seconds=0.0, user="u-1"):
     log.add("127.0.0.1", user, ("GET", path), 200, seconds)
     log.flush()
     return out.getvalue()
@@ -36,7 +36,7 @@ async def test_a_line_says_when_who_what_and_how_it_went(log, out):
     line = await written(log, out, seconds=0.0124)
     found = COMBINED.fullmatch(line)
     assert found.group("client", "user", "status") == ("127.0.0.1", "u-1", "200")
-    assert found["request"] == "GET /mira/work/lab/ HTTP/1.1"
+    assert found["request"] == "GET /mira/study/lab/ HTTP/1.1"
     assert found["more"] == " 12\n"
     before = datetime.strptime(found["time"], "%d/%b/%Y:%H:%M:%S %z")
     assert abs(datetime.now(UTC) - before) < timedelta(minutes=1)

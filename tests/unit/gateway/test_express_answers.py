@@ -7,7 +7,7 @@ from gateway.express.answer import Answer, whole_answer
 from gateway.express.head import read_head
 from gateway.upstream import AppUnreachable
 
-PREFIX = b"/mira/work/lab/"
+PREFIX = b"/mira/study/lab/"
 KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
 HANDSHAKE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -17,7 +17,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
 
 
 def asked(method="GET", more=""):
-    text = f"{method} /mira/work/lab/ HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}\r\n"
+    text = f"{method} /mira/study/lab/ HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}\r\n"
     return Answer(read_head(text.encode()), PREFIX, b"")
 
 
@@ -82,7 +82,7 @@ def test_an_answer_that_breaks_off_is_none(answer):
 
 def test_a_whole_answer_is_bound_to_the_path_of_its_own_app():
     data = HEAD[:-2] + b"Set-Cookie: a=1; Path=/\r\n\r\nabcd"
-    for prefix in (PREFIX, b"/nora/work/lab/", PREFIX):
+    for prefix in (PREFIX, b"/nora/study/lab/", PREFIX):
         status, out, keep = whole_answer(data, prefix, b"")
         assert (status, keep) == (200, True)
         assert b"\r\nset-cookie: a=1; Path=" + prefix + b"\r\n" in out

@@ -10,7 +10,7 @@ HANDSHAKE = (
     b"Host: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
-GET, POST = b"GET /mira/work/lab/api?x=1 HTTP/1.1\r\n", b"POST /mira/work/lab/ HTTP/1.1\r\n"
+GET, POST = b"GET /mira/study/lab/api?x=1 HTTP/1.1\r\n", b"POST /mira/study/lab/ HTTP/1.1\r\n"
 KNOWN = [read_head(GET + block).fields for block in (FIELDS, UPLOAD, HANDSHAKE)]
 
 
@@ -48,7 +48,7 @@ def test_a_head_is_the_same_whatever_came_before(data, last):
 def test_a_head_that_is_known_is_taken_as_it_is():
     head = read_head(POST + FIELDS, KNOWN[0])
     assert head.fields is KNOWN[0]
-    assert (head.method, head.path, head.query) == ("POST", b"/mira/work/lab/", b"")
+    assert (head.method, head.path, head.query) == ("POST", b"/mira/study/lab/", b"")
     assert head.size == len(POST + FIELDS)
 
 

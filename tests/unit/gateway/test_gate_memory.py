@@ -17,7 +17,7 @@ from gateway.refusals import TurnedAway
 FIELDS = [(b"host", b"127.0.0.1"), (b"cookie", b"aen_gateway=s-1")]
 
 
-def scope(path=b"/mira/work/lab/", method="GET", query=b""):
+def scope(path=b"/mira/study/lab/", method="GET", query=b""):
     return {
         "type": "http", "method": method, "raw_path": path, "query_string": query, "headers": FIELDS,
         "client": ("127.0.0.1", 5),
@@ -31,7 +31,7 @@ def access():
         return AccessAnswer(200, grant=Grant(**given), ttl=60)
 
     found = Access(ask, max_ttl=60, grace=60)
-    asyncio.run(found.ask(AccessQuestion("mira", "work", "lab", ("s-1",), None)))
+    asyncio.run(found.ask(AccessQuestion("mira", "study", "lab", ("s-1",), None)))
     return found
 
 
@@ -58,7 +58,7 @@ def last(gate, sent):
 def passes(gate, sent, last):
     """Whether a request passes by what the last one passed by, and whether it passes at all."""
 
-    def ask(path=b"/mira/work/lab/", method="GET", fields=sent):
+    def ask(path=b"/mira/study/lab/", method="GET", fields=sent):
         again = gate.passes_again(last, method, path, fields)
         return again, again or gate.remembered(scope(path, method), fields) is not None
 
@@ -67,7 +67,7 @@ def passes(gate, sent, last):
 
 def test_the_same_fields_for_the_same_app_pass_again(passes, access, last):
     hits = access.hits
-    assert passes(b"/mira/work/lab/api/kernels") == (True, True)
+    assert passes(b"/mira/study/lab/api/kernels") == (True, True)
     assert access.hits == hits + 1
 
 
@@ -91,8 +91,8 @@ def test_what_is_granted_anew_passes_by_the_new_grant(gate, sent, passes, access
 
 
 def test_another_app_is_another_question(passes):
-    assert passes(b"/mira/work/notes/") == (False, False)
-    assert passes(b"/mira/work/lab2/") == (False, False)
+    assert passes(b"/mira/study/notes/") == (False, False)
+    assert passes(b"/mira/study/lab2/") == (False, False)
 
 
 def test_another_method_is_judged_anew(passes):
@@ -101,17 +101,17 @@ def test_another_method_is_judged_anew(passes):
 
 
 def test_what_only_a_token_in_the_query_lets_pass_is_asked_each_time(gate, access):
-    asyncio.run(access.ask(AccessQuestion("mira", "work", "lab", (), "aen_1")))
+    asyncio.run(access.ask(AccessQuestion("mira", "study", "lab", (), "aen_1")))
     nobody = read_fields(FIELDS[:1])
     last = gate.remembered(scope(query=b"token=aen_1"), nobody)
     assert last is not None
-    assert not gate.passes_again(last, "GET", b"/mira/work/lab/", nobody)
+    assert not gate.passes_again(last, "GET", b"/mira/study/lab/", nobody)
     assert gate.remembered(scope(query=b"token=aen_2"), nobody) is None
 
 
 @pytest.mark.parametrize(
     "path",
-    [b"/mira/work/lab/../x", b"/mira/work/lab/%2e%2e/x", b"/mira/work", b"/mira/work/lab"],
+    [b"/mira/study/lab/../x", b"/mira/study/lab/%2e%2e/x", b"/mira/study", b"/mira/study/lab"],
 )
 def test_each_address_is_looked_at(passes, path):
     assert passes(path) == (False, False)
@@ -128,7 +128,7 @@ def test_a_persons_rate_counts_these_requests_too(passes):
 
 def test_another_connection_of_the_same_client_passes_by_the_same(gate, access):
     first = asyncio.run(gate.admit(scope() | {"http_version": "1.1"}))
-    again = asyncio.run(gate.admit(scope(b"/mira/work/lab/api") | {"http_version": "1.1"}))
+    again = asyncio.run(gate.admit(scope(b"/mira/study/lab/api") | {"http_version": "1.1"}))
     assert again is first
     access.revoke(Revoke("app_id", first.grant.app_id))
     asked = access.misses

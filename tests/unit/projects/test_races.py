@@ -1,38 +1,15 @@
 """Two people at once, on a database that others write to as well."""
 
-import threading
-
 import pytest
-from django.db import connection
 from django.http import Http404
 
 from accounts.errors import ActionError, Conflict, Forbidden
 from datacenters.models import NodeCommand
 from projects import access, actions, events, lifecycle
 from projects.models import AppInstance, Project
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def at_once(*works):
-    """Run the works in threads of their own, released together; return what each gave or raised."""
-    results, start = [None] * len(works), threading.Barrier(len(works))
-
-    def run(index, work):
-        start.wait()
-        try:
-            results[index] = work()
-        except Exception as error:
-            results[index] = error
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=item) for item in enumerate(works)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def between(monkeypatch, module, name, act):
